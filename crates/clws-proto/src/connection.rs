@@ -1,0 +1,563 @@
+//! One WebSocket connection after the opening handshake, without its socket (RFC 6455 §5–§7).
+//!
+//! Bytes and the time go in by `handle_*`; events come back from [`Connection::handle_input`],
+//! bytes to send from [`Connection::poll_output`], the next deadline from
+//! [`Connection::poll_timeout`]. Pongs and close replies are made here. Messages to send are
+//! framed by whoever sends them (`frame::write`), so that one queue keeps the order of everything.
+
+use crate::close::{CloseCode, CloseFrame};
+use crate::error::ProtocolError;
+use crate::frame::{self, FrameHeader, MAX_CONTROL, MAX_HEADER, OpCode};
+use crate::mask::{self, MaskKey};
+use crate::message::{Message, Partial};
+use crate::pool::Pool;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A piece that is unmasked, checked and kept in one go, so that it stays in the first-level cache.
+const PIECE: usize = 16 * 1024;
+/// What the payload of this library's own pings begins with.
+const KEEPALIVE: [u8; 4] = *b"clws";
+
+/// What a connection allows and how long it waits.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The longest frame's payload, in bytes.
+    pub max_frame_size: u64,
+    /// The longest message, in bytes.
+    pub max_message_size: u64,
+    /// How long a message may stay unfinished.
+    pub message_timeout: Duration,
+    /// How long the peer may take to answer a close frame.
+    pub close_timeout: Duration,
+    /// A peer that was silent this long is sent a ping; `None` sends none.
+    pub ping_interval: Option<Duration>,
+    /// How long a peer may stay silent after such a ping.
+    pub pong_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_frame_size: 1024 * 1024,
+            max_message_size: 1024 * 1024,
+            message_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(5),
+            ping_interval: Some(Duration::from_secs(25)),
+            pong_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Where a client takes its masking keys from: unpredictable ones, outside tests (§5.3).
+pub type MaskKeys = Box<dyn FnMut() -> MaskKey + Send>;
+
+/// What the peer sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A whole message.
+    Message(Message<'a>),
+    /// A ping; its pong is already waiting in [`Connection::poll_output`].
+    Ping(Cow<'a, [u8]>),
+    /// A pong that does not answer a ping of this library's own.
+    Pong(Cow<'a, [u8]>),
+    /// A close frame, the last event of a connection.
+    Close(Option<CloseCode>, String),
+}
+
+/// A deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// A message stayed unfinished; the connection failed and its close frame waits.
+    Message,
+    /// The peer gave no sign of life after a ping.
+    Pong,
+    /// The peer did not answer a close frame.
+    Close,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// This end's close frame is out, or waits to go; the peer's has not come.
+    Closing(Instant),
+    /// The peer's close frame came, or the peer broke the protocol: what it sends is not read.
+    Deaf,
+}
+
+/// The frame whose payload is arriving.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    opcode: OpCode,
+    fin: bool,
+    key: MaskKey,
+    remaining: u64,
+}
+
+/// One WebSocket connection after the opening handshake.
+pub struct Connection {
+    config: Arc<Config>,
+    keys: Option<MaskKeys>,
+    phase: Phase,
+    last_input: Instant,
+    pinged: Option<Instant>,
+    pings: u32,
+    header: [u8; MAX_HEADER],
+    header_len: u8,
+    close_sent: bool,
+    ping_due: bool,
+    current: Option<Current>,
+    control: Option<Box<Vec<u8>>>,
+    message: Option<Box<Partial>>,
+    pong: Option<Box<[u8]>>,
+    close: Option<Box<[u8]>>,
+}
+
+impl Connection {
+    /// The server's end.
+    pub fn server(config: Arc<Config>, now: Instant) -> Self {
+        Self::new(config, None, now)
+    }
+
+    /// A client's end.
+    pub fn client(config: Arc<Config>, keys: MaskKeys, now: Instant) -> Self {
+        Self::new(config, Some(keys), now)
+    }
+
+    fn new(config: Arc<Config>, keys: Option<MaskKeys>, now: Instant) -> Self {
+        Self {
+            config,
+            keys,
+            phase: Phase::Open,
+            last_input: now,
+            pinged: None,
+            pings: 0,
+            header: [0; MAX_HEADER],
+            header_len: 0,
+            close_sent: false,
+            ping_due: false,
+            current: None,
+            control: None,
+            message: None,
+            pong: None,
+            close: None,
+        }
+    }
+
+    /// Takes bytes from the peer up to the next event.
+    ///
+    /// Returns how many bytes were used and the event they completed; without an event all of
+    /// `input` was used. Payloads are unmasked in place, and a message that is whole in `input` is
+    /// lent from there. After an error the connection has failed (§7.1.7): its close frame waits
+    /// in [`Self::poll_output`], and further input is ignored.
+    #[inline]
+    pub fn handle_input<'a>(
+        &mut self,
+        now: Instant,
+        input: &'a mut [u8],
+        pool: &mut Pool,
+    ) -> Result<(usize, Option<Event<'a>>), ProtocolError> {
+        self.last_input = now;
+        self.pinged = None;
+        let result = self.read_frames(now, input, pool);
+        if let Err(error) = &result {
+            self.fail(*error, now);
+            self.discard(pool);
+        }
+        result
+    }
+
+    #[inline]
+    fn read_frames<'a>(
+        &mut self,
+        now: Instant,
+        input: &'a mut [u8],
+        pool: &mut Pool,
+    ) -> Result<(usize, Option<Event<'a>>), ProtocolError> {
+        let total = input.len();
+        let mut rest = input;
+        while !rest.is_empty() && self.phase != Phase::Deaf {
+            let current = if let Some(current) = self.current {
+                current
+            } else {
+                let Some((header, used)) = self.read_header(rest)? else { break };
+                rest = rest.get_mut(used..).unwrap_or_default();
+                self.begin(&header, now, pool)?
+            };
+            let take = current.remaining.min(rest.len() as u64) as usize;
+            let (piece, after) = rest.split_at_mut(take);
+            rest = after;
+            if let Some(event) = self.read_payload(current, piece, now, pool)? {
+                return Ok((total - rest.len(), Some(event)));
+            }
+        }
+        Ok((total, None))
+    }
+
+    /// Reads a frame header that may have begun in earlier input; `None` when it is still cut.
+    #[inline]
+    fn read_header(&mut self, input: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+        if self.header_len == 0
+            && let Some(found) = FrameHeader::parse(input)?
+        {
+            return Ok(Some(found));
+        }
+        let had = usize::from(self.header_len);
+        let free = self.header.get_mut(had..).unwrap_or_default();
+        let taken = free.len().min(input.len());
+        for (slot, byte) in free.iter_mut().zip(input) {
+            *slot = *byte;
+        }
+        let filled = self.header.get(..had + taken).unwrap_or_default();
+        if let Some((header, used)) = FrameHeader::parse(filled)? {
+            self.header_len = 0;
+            return Ok(Some((header, used.saturating_sub(had))));
+        }
+        self.header_len = (had + taken) as u8;
+        Ok(None)
+    }
+
+    /// Checks a frame against the connection's state before its payload is looked at.
+    #[inline]
+    fn begin(
+        &mut self,
+        header: &FrameHeader,
+        now: Instant,
+        pool: &mut Pool,
+    ) -> Result<Current, ProtocolError> {
+        if header.rsv1 {
+            return Err(ProtocolError::ReservedBits);
+        }
+        let key = match (header.mask, &self.keys) {
+            (Some(key), None) => key,
+            (None, Some(_)) => [0; 4],
+            (None, None) => return Err(ProtocolError::Unmasked),
+            (Some(_), Some(_)) => return Err(ProtocolError::Masked),
+        };
+        if !header.opcode.is_control() {
+            self.begin_data(header, now, pool)?;
+        }
+        let current =
+            Current { opcode: header.opcode, fin: header.fin, key, remaining: header.len };
+        self.current = Some(current);
+        Ok(current)
+    }
+
+    #[inline]
+    fn begin_data(
+        &mut self,
+        header: &FrameHeader,
+        now: Instant,
+        pool: &mut Pool,
+    ) -> Result<(), ProtocolError> {
+        let continues = header.opcode == OpCode::Continuation;
+        match (continues, self.message.is_some()) {
+            (true, false) => return Err(ProtocolError::UnexpectedContinuation),
+            (false, true) => return Err(ProtocolError::ExpectedContinuation),
+            _ => {}
+        }
+        if header.len > self.config.max_frame_size {
+            return Err(ProtocolError::FrameTooBig);
+        }
+        let before = self.message.as_ref().map_or(0, |message| message.len());
+        if before + header.len > self.config.max_message_size {
+            return Err(ProtocolError::MessageTooBig);
+        }
+        if !header.fin || continues {
+            let text = header.opcode == OpCode::Text;
+            let message =
+                self.message.get_or_insert_with(|| Box::new(Partial::new(text, now, pool)));
+            message.charge(header.len, self.config.max_message_size)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn read_payload<'a>(
+        &mut self,
+        mut current: Current,
+        piece: &'a mut [u8],
+        now: Instant,
+        pool: &mut Pool,
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
+        current.remaining -= piece.len() as u64;
+        let done = current.remaining == 0;
+        self.current = if done { None } else { Some(current) };
+        if current.opcode.is_control() {
+            let key = mask::apply(current.key, piece);
+            self.keep_key(key);
+            return self.read_control(current.opcode, piece, done, now);
+        }
+        if done && current.fin && self.message.is_none() {
+            mask::apply(current.key, piece);
+            return self.read_whole(current.opcode, piece);
+        }
+        self.assemble(current, piece, now, pool)?;
+        if !(done && current.fin) {
+            return Ok(None);
+        }
+        let Some(partial) = self.message.take() else { return Ok(None) };
+        if self.phase != Phase::Open {
+            partial.discard(pool);
+            return Ok(None);
+        }
+        Ok(Some(Event::Message(partial.finish()?)))
+    }
+
+    fn keep_key(&mut self, key: MaskKey) {
+        if let Some(current) = &mut self.current {
+            current.key = key;
+        }
+    }
+
+    /// A message that stands whole in the input: lent, not copied.
+    #[inline]
+    fn read_whole<'a>(
+        &self,
+        opcode: OpCode,
+        payload: &'a [u8],
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
+        let message = if opcode == OpCode::Text {
+            let text = crate::utf8::check(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
+            Message::Text(Cow::Borrowed(text))
+        } else {
+            Message::Binary(Cow::Borrowed(payload))
+        };
+        Ok((self.phase == Phase::Open).then_some(Event::Message(message)))
+    }
+
+    fn assemble(
+        &mut self,
+        current: Current,
+        piece: &mut [u8],
+        now: Instant,
+        pool: &mut Pool,
+    ) -> Result<(), ProtocolError> {
+        let text = current.opcode == OpCode::Text;
+        let message = self.message.get_or_insert_with(|| Box::new(Partial::new(text, now, pool)));
+        let mut key = current.key;
+        for part in piece.chunks_mut(PIECE) {
+            key = mask::apply(key, part);
+            message.push(part)?;
+        }
+        self.keep_key(key);
+        Ok(())
+    }
+
+    fn read_control<'a>(
+        &mut self,
+        opcode: OpCode,
+        piece: &'a [u8],
+        done: bool,
+        now: Instant,
+    ) -> Result<Option<Event<'a>>, ProtocolError> {
+        let payload = match (self.control.take(), done) {
+            (None, true) => Cow::Borrowed(piece),
+            (gathered, done) => {
+                let mut gathered = gathered.unwrap_or_default();
+                gathered.extend_from_slice(piece);
+                if !done {
+                    self.control = Some(gathered);
+                    return Ok(None);
+                }
+                Cow::Owned(*gathered)
+            }
+        };
+        match opcode {
+            OpCode::Close => self.closed_by_peer(&payload, now).map(Some),
+            OpCode::Ping => {
+                if self.phase == Phase::Open {
+                    self.pong = Some(Box::from(&*payload));
+                }
+                Ok(Some(Event::Ping(payload)))
+            }
+            _ if payload.len() == 8 && payload.starts_with(&KEEPALIVE) => Ok(None),
+            _ => Ok(Some(Event::Pong(payload))),
+        }
+    }
+
+    fn closed_by_peer(
+        &mut self,
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<Event<'static>, ProtocolError> {
+        let said = CloseFrame::parse(payload)?;
+        if self.phase == Phase::Open {
+            self.queue_close(CloseFrame { code: said.code, reason: "" }, now);
+        }
+        self.phase = Phase::Deaf;
+        Ok(Event::Close(said.code, said.reason.to_owned()))
+    }
+
+    fn queue_close(&mut self, frame: CloseFrame<'_>, now: Instant) {
+        self.close = Some(frame.to_payload().into());
+        self.pong = None;
+        self.ping_due = false;
+        self.phase = Phase::Closing(now);
+    }
+
+    fn fail(&mut self, error: ProtocolError, now: Instant) {
+        if self.phase == Phase::Open {
+            let code = Some(error.close_code());
+            self.queue_close(CloseFrame { code, reason: error.reason() }, now);
+        }
+        self.phase = Phase::Deaf;
+    }
+
+    /// Starts the closing handshake (§7.1.2); does nothing when it has begun already.
+    ///
+    /// The reason is cut to 123 bytes; without a code there is none.
+    pub fn close(&mut self, code: Option<CloseCode>, reason: &str, now: Instant) {
+        if self.phase == Phase::Open {
+            self.queue_close(CloseFrame { code, reason }, now);
+        }
+    }
+
+    /// Whether messages may still be sent: no close frame is out or waiting.
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Whether nothing more will come of this connection: the peer's close frame came, or the peer
+    /// broke the protocol, and the answer was handed to [`Self::poll_output`]'s caller.
+    pub fn is_finished(&self) -> bool {
+        self.phase == Phase::Deaf && self.close.is_none()
+    }
+
+    /// Whether a close frame of this end has been handed out.
+    pub fn close_sent(&self) -> bool {
+        self.close_sent
+    }
+
+    /// Whether a message or a control frame is unfinished.
+    pub fn is_mid_message(&self) -> bool {
+        self.message.is_some() || self.current.is_some() || self.header_len > 0
+    }
+
+    /// Whether [`Self::poll_output`] has something to hand out.
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        self.pong.is_some() || self.close.is_some() || self.ping_due
+    }
+
+    /// Appends the control frames that are due to `out`: the pong of the latest ping (§5.5.3), a
+    /// keepalive ping, a close frame.
+    pub fn poll_output(&mut self, out: &mut Vec<u8>) {
+        if let Some(payload) = self.pong.take() {
+            self.write(OpCode::Pong, &payload, out);
+        }
+        if self.ping_due {
+            self.ping_due = false;
+            self.pings = self.pings.wrapping_add(1);
+            let mut payload = [0; 8];
+            for (slot, byte) in
+                payload.iter_mut().zip(KEEPALIVE.into_iter().chain(self.pings.to_be_bytes()))
+            {
+                *slot = byte;
+            }
+            self.write(OpCode::Ping, &payload, out);
+        }
+        if let Some(payload) = self.close.take() {
+            self.close_sent = true;
+            self.write(OpCode::Close, &payload, out);
+        }
+    }
+
+    fn write(&mut self, opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
+        let mask = self.keys.as_mut().map(|keys| keys());
+        frame::write(out, opcode, payload, mask);
+    }
+
+    /// Appends a text message in one frame; `false` when the connection is closing.
+    pub fn send_text(&mut self, text: &str, out: &mut Vec<u8>) -> bool {
+        self.send(OpCode::Text, text.as_bytes(), out)
+    }
+
+    /// Appends a binary message in one frame; `false` when the connection is closing.
+    pub fn send_binary(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> bool {
+        self.send(OpCode::Binary, bytes, out)
+    }
+
+    /// Appends a ping; `false` when the connection is closing or the payload is over 125 bytes.
+    pub fn send_ping(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        payload.len() <= MAX_CONTROL && self.send(OpCode::Ping, payload, out)
+    }
+
+    fn send(&mut self, opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        if self.is_open() {
+            self.write(opcode, payload, out);
+        }
+        self.is_open()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called; it changes with input, output and closes.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Deaf => None,
+            Phase::Closing(since) => Some(since + self.config.close_timeout),
+            Phase::Open => {
+                let message =
+                    self.message.as_ref().map(|m| m.started() + self.config.message_timeout);
+                message.into_iter().chain(self.keepalive_deadline()).min()
+            }
+        }
+    }
+
+    fn keepalive_deadline(&self) -> Option<Instant> {
+        let interval = self.config.ping_interval?;
+        Some(match self.pinged {
+            Some(pinged) => pinged + self.config.pong_timeout,
+            None => self.last_input + interval,
+        })
+    }
+
+    /// Does what is due at `now`: a keepalive ping goes to [`Self::poll_output`], a peer that let
+    /// a deadline pass is named in the result.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Expired> {
+        match self.phase {
+            Phase::Deaf => None,
+            Phase::Closing(since) => {
+                (now >= since + self.config.close_timeout).then_some(Expired::Close)
+            }
+            Phase::Open => self.open_timeout(now),
+        }
+    }
+
+    fn open_timeout(&mut self, now: Instant) -> Option<Expired> {
+        let late = |m: &Partial| now >= m.started() + self.config.message_timeout;
+        if self.message.as_ref().is_some_and(|message| late(message)) {
+            self.fail(ProtocolError::MessageTimeout, now);
+            return Some(Expired::Message);
+        }
+        if self.keepalive_deadline().is_none_or(|deadline| now < deadline) {
+            return None;
+        }
+        if self.pinged.is_some() {
+            return Some(Expired::Pong);
+        }
+        self.pinged = Some(now);
+        self.ping_due = true;
+        None
+    }
+
+    /// Gives what an unfinished message holds back to the pool; for a connection that ends.
+    pub fn discard(&mut self, pool: &mut Pool) {
+        if let Some(partial) = self.message.take() {
+            partial.discard(pool);
+        }
+        self.current = None;
+        self.control = None;
+        self.header_len = 0;
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("phase", &self.phase)
+            .field("current", &self.current)
+            .field("close_sent", &self.close_sent)
+            .finish_non_exhaustive()
+    }
+}

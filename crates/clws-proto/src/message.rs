@@ -1,0 +1,118 @@
+//! Messages that do not arrive whole in one piece (RFC 6455 §5.4): assembly under limits.
+//!
+//! Text is checked piece by piece and only whole characters are kept, so that the finished message
+//! is a `String` which nobody has to check again. The buffer grows with the bytes that came, never
+//! with the length a peer declared.
+
+use crate::error::ProtocolError;
+use crate::pool::Pool;
+use crate::utf8::Tail;
+use std::borrow::Cow;
+use std::time::Instant;
+
+/// What each fragment is charged at least, in bytes, so that empty ones do not come for nothing.
+pub const FRAGMENT_CHARGE: u64 = 64;
+/// The charge beyond the payload that every message may run up, in bytes.
+const LEAST_OVERHEAD: u64 = 64 * 1024;
+
+/// A message lent from the receive buffer, or owned where it had to be put together.
+///
+/// An owned message's buffer belongs back in the [`Pool`] it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// Valid UTF-8.
+    Text(Cow<'a, str>),
+    /// Any bytes.
+    Binary(Cow<'a, [u8]>),
+}
+
+impl Message<'_> {
+    /// The payload's length in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether the payload is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A message that is not finished.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    content: Content,
+    overhead: u64,
+    started: Instant,
+}
+
+#[derive(Debug)]
+enum Content {
+    Text(String, Tail),
+    Binary(Vec<u8>),
+}
+
+impl Partial {
+    pub(crate) fn new(text: bool, now: Instant, pool: &mut Pool) -> Self {
+        let buffer = pool.take();
+        let content = if text {
+            // Pool buffers are empty, so the conversion neither checks nor fails.
+            Content::Text(String::from_utf8(buffer).unwrap_or_default(), Tail::default())
+        } else {
+            Content::Binary(buffer)
+        };
+        Self { content, overhead: 0, started: now }
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The bytes received so far.
+    pub(crate) fn len(&self) -> u64 {
+        match &self.content {
+            Content::Text(text, tail) => (text.len() + tail.len()) as u64,
+            Content::Binary(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Charges a fragment of `len` bytes; an error when the fragments' overhead passes the limit.
+    pub(crate) fn charge(&mut self, len: u64, max_message: u64) -> Result<(), ProtocolError> {
+        self.overhead += FRAGMENT_CHARGE.saturating_sub(len);
+        if self.overhead > max_message.max(LEAST_OVERHEAD) {
+            return Err(ProtocolError::MessageTooBig);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
+        match &mut self.content {
+            Content::Text(text, tail) => {
+                tail.push(piece, text).map_err(|_| ProtocolError::InvalidUtf8)
+            }
+            Content::Binary(bytes) => {
+                bytes.extend_from_slice(piece);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn finish(self) -> Result<Message<'static>, ProtocolError> {
+        match self.content {
+            Content::Text(text, tail) if tail.is_empty() => Ok(Message::Text(Cow::Owned(text))),
+            Content::Text(..) => Err(ProtocolError::InvalidUtf8),
+            Content::Binary(bytes) => Ok(Message::Binary(Cow::Owned(bytes))),
+        }
+    }
+
+    /// Gives the buffer of a message nobody will see back.
+    pub(crate) fn discard(self, pool: &mut Pool) {
+        pool.give(match self.content {
+            Content::Text(text, _) => text.into_bytes(),
+            Content::Binary(bytes) => bytes,
+        });
+    }
+}
