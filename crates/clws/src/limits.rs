@@ -1,0 +1,114 @@
+//! What a server allows its peers: every size and time that bounds them, with its default.
+
+use crate::error::{Error, Result};
+use clws_proto::connection::Config;
+use clws_proto::handshake::HandshakeLimits;
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Every bound of a server. Start from [`Limits::default`] and change what differs.
+///
+/// ```
+/// let mut limits = clws::Limits::default();
+/// limits.max_message_size = 64 * 1024;
+/// limits.max_clients = Some(10_000);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connected clients; one more gets 503. Default `None`: bounded by file descriptors.
+    pub max_clients: Option<usize>,
+    /// Request line and headers of an opening handshake, in bytes; above it 431. Default 16 KiB.
+    pub max_header_size: usize,
+    /// Headers of an opening handshake; above it 431. Default 64.
+    pub max_headers: usize,
+    /// The request line, in bytes; above it 414. Default 8 KiB.
+    pub max_request_line: usize,
+    /// From accepting the connection to the whole request; then 408. Default 5 s.
+    pub handshake_timeout: Duration,
+    /// One frame's payload, in bytes; above it close code 1009. Default 1 MiB.
+    pub max_frame_size: usize,
+    /// One message, in bytes; above it close code 1009. Default 1 MiB.
+    pub max_message_size: usize,
+    /// From a message's first byte to its last; then close code 1008. Default 30 s.
+    pub message_timeout: Duration,
+    /// A client whose send queue fell to this many bytes gets `drained`. Default 64 KiB.
+    pub send_queue_low: usize,
+    /// A client whose send queue holds this many bytes is not read from, and a further message to
+    /// it closes it: the queue holds at most this and one message. Default 1 MiB.
+    pub send_queue_high: usize,
+    /// A client that takes nothing of what waits for it this long is dropped. Default 10 s.
+    pub send_timeout: Duration,
+    /// From a client's send queue being overrun to the reset of its connection. Default 1 s.
+    pub abort_timeout: Duration,
+    /// From a close frame to the peer's answer. Default 5 s.
+    pub close_timeout: Duration,
+    /// From the last byte sent to closing the socket of a peer that keeps it open. Default 1 s.
+    pub linger_timeout: Duration,
+    /// A client that was silent this long gets a ping; `None` sends none. Default 25 s.
+    pub ping_interval: Option<Duration>,
+    /// A client that stays silent this long after such a ping is dropped. Default 20 s.
+    pub pong_timeout: Duration,
+    /// Bytes of buffers each worker keeps for reuse, beyond what clients hold. Default 16 MiB.
+    pub spare_buffers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_clients: None,
+            max_header_size: 16 * KIB,
+            max_headers: 64,
+            max_request_line: 8 * KIB,
+            handshake_timeout: Duration::from_secs(5),
+            max_frame_size: MIB,
+            max_message_size: MIB,
+            message_timeout: Duration::from_secs(30),
+            send_queue_low: 64 * KIB,
+            send_queue_high: MIB,
+            send_timeout: Duration::from_secs(10),
+            abort_timeout: Duration::from_secs(1),
+            close_timeout: Duration::from_secs(5),
+            linger_timeout: Duration::from_secs(1),
+            ping_interval: Some(Duration::from_secs(25)),
+            pong_timeout: Duration::from_secs(20),
+            spare_buffers: 16 * MIB,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.max_message_size == 0 || self.max_frame_size == 0 {
+            return Err(Error::Limits("max_message_size and max_frame_size must be at least 1"));
+        }
+        if self.send_queue_low > self.send_queue_high || self.send_queue_high == 0 {
+            return Err(Error::Limits("send_queue_low must not be above send_queue_high"));
+        }
+        if self.ping_interval == Some(Duration::ZERO) {
+            return Err(Error::Limits("ping_interval must be above zero; None sends no pings"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn connection(&self) -> Config {
+        Config {
+            max_frame_size: self.max_frame_size as u64,
+            max_message_size: self.max_message_size as u64,
+            message_timeout: self.message_timeout,
+            close_timeout: self.close_timeout,
+            ping_interval: self.ping_interval,
+            pong_timeout: self.pong_timeout,
+        }
+    }
+
+    pub(crate) fn handshake(&self) -> HandshakeLimits {
+        HandshakeLimits {
+            max_header_size: self.max_header_size,
+            max_headers: self.max_headers,
+            max_request_line: self.max_request_line,
+        }
+    }
+}

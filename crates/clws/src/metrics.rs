@@ -1,0 +1,58 @@
+//! Counters of a server, cheap enough to be always on.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) accepted: Counter,
+    pub(crate) connected: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) disconnected: Counter,
+    pub(crate) panics: Counter,
+    pub(crate) accept_errors: Counter,
+}
+
+impl Counters {
+    pub(crate) fn snapshot(&self) -> Metrics {
+        Metrics {
+            accepted: self.accepted.read(),
+            connected: self.connected.read(),
+            refused: self.refused.read(),
+            disconnected: self.disconnected.read(),
+            panics: self.panics.read(),
+            accept_errors: self.accept_errors.read(),
+        }
+    }
+}
+
+/// What a server has counted since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// TCP connections accepted.
+    pub accepted: u64,
+    /// Opening handshakes that ended with a connected client.
+    pub connected: u64,
+    /// Opening handshakes that were answered with an HTTP error.
+    pub refused: u64,
+    /// Connected clients that are gone.
+    pub disconnected: u64,
+    /// Panics in user code, each of which closed one client with 1011.
+    pub panics: u64,
+    /// Failed accepts, for want of file descriptors for example.
+    pub accept_errors: u64,
+}

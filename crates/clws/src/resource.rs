@@ -1,0 +1,178 @@
+//! What user code implements: a [`Resource`], served at a path.
+
+use crate::client::Client;
+use crate::request::Request;
+use clws_proto::close::CloseCode;
+use clws_proto::handshake::{ExtraHeaders, InvalidHeader, Response};
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt;
+
+/// What a server serves at a path.
+///
+/// Callbacks run on the worker thread of the client they are about: one at a time for each client,
+/// in the order of its events, but at the same time for clients of different workers. They must
+/// not block: all clients of the worker wait. A panic in a callback closes that client with 1011
+/// and is counted; the others do not notice.
+///
+/// `connected` is called once for each client that was accepted, `disconnected` once for each
+/// `connected`.
+pub trait Resource: Send + Sync + 'static {
+    /// Decides about a client before its handshake is answered: choose a subprotocol, add headers,
+    /// attach data, or refuse with an HTTP status. The default accepts without a subprotocol.
+    fn accept(&self, request: &Request) -> Result<Accept, Reject> {
+        let _ = request;
+        Ok(Accept::new())
+    }
+
+    /// Answers a plain GET of this path; `None`, the default, answers 426 Upgrade Required.
+    ///
+    /// One response is sent and the connection closed.
+    fn get(&self, request: &Request) -> Option<Response> {
+        let _ = request;
+        None
+    }
+
+    /// A client is connected. After an `Err` it is closed with the code and reason in it, nothing
+    /// it sent reaches `text` or `binary`, and `disconnected` says [`Cause::Rejected`].
+    fn connected(&self, client: &Client) -> Result<(), Reject> {
+        let _ = client;
+        Ok(())
+    }
+
+    /// A text message, fragments joined.
+    fn text(&self, client: &Client, message: &str) {
+        let _ = (client, message);
+    }
+
+    /// A binary message, fragments joined.
+    fn binary(&self, client: &Client, message: &[u8]) {
+        let _ = (client, message);
+    }
+
+    /// The answer to a [`Client::ping`], or a pong nobody asked for (RFC 6455 §5.5.3).
+    fn pong(&self, client: &Client, payload: &[u8]) {
+        let _ = (client, payload);
+    }
+
+    /// The client's send queue had reached its high mark and fell below its low mark again.
+    fn drained(&self, client: &Client) {
+        let _ = client;
+    }
+
+    /// The client is gone; sends to it do nothing any more.
+    fn disconnected(&self, client: &Client, closed: &Closed) {
+        let _ = (client, closed);
+    }
+}
+
+/// The answer to an opening handshake that goes on.
+#[derive(Default)]
+pub struct Accept {
+    pub(crate) subprotocol: Option<String>,
+    pub(crate) headers: ExtraHeaders,
+    pub(crate) data: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl Accept {
+    /// Accepts without a subprotocol.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Chooses a subprotocol; it must be one of [`Request::subprotocols`], or the handshake fails
+    /// with 500 (RFC 6455 §4.2.2).
+    pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
+        self.subprotocol = Some(name.into());
+        self
+    }
+
+    /// Adds a header to the 101 response. A name or value that must not stand there, such as one
+    /// with a line break, is an error.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidHeader> {
+        self.headers.push(name, value)?;
+        Ok(self)
+    }
+
+    /// Attaches data to the client; [`Client::data`] gives it back.
+    pub fn data(mut self, data: impl Any + Send + Sync) -> Self {
+        self.data = Some(Box::new(data));
+        self
+    }
+}
+
+impl fmt::Debug for Accept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accept")
+            .field("subprotocol", &self.subprotocol)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client that is turned away, with an HTTP status from `accept`, with a close code from
+/// `connected`.
+#[derive(Clone, Debug)]
+pub struct Reject {
+    pub(crate) status: u16,
+    pub(crate) code: CloseCode,
+    pub(crate) reason: Cow<'static, str>,
+}
+
+impl Reject {
+    /// Rejects with an HTTP status of 400–599 (others count as 500) and a reason, which is the
+    /// response's body. In `connected` the status has no meaning and the close code is 1008.
+    pub fn new(status: u16, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code: CloseCode::POLICY, reason: reason.into() }
+    }
+
+    /// Rejects with 403 Forbidden.
+    pub fn forbidden(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(403, reason)
+    }
+
+    /// The close code for a rejection from `connected`.
+    pub fn close_code(mut self, code: CloseCode) -> Self {
+        self.code = code;
+        self
+    }
+}
+
+/// Why and how a client left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Closed {
+    /// The close code: the peer's, where it sent one, else 1005 for a close frame without a code
+    /// and 1006 for a connection that ended without a close frame (RFC 6455 §7.1.5).
+    pub code: u16,
+    /// The reason in the peer's close frame, at most 123 bytes, or empty.
+    pub reason: String,
+    /// What began it.
+    pub cause: Cause,
+    /// Whether both close frames were exchanged (§7.1.4).
+    pub clean: bool,
+}
+
+/// What began the end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The peer sent a close frame.
+    Peer,
+    /// User code closed the client.
+    Server,
+    /// `connected` rejected the client.
+    Rejected,
+    /// The server is shutting down.
+    Shutdown,
+    /// The peer broke the protocol or a limit.
+    Protocol(clws_proto::error::ProtocolError),
+    /// The peer gave no sign of life, or took nothing of what waited for it.
+    Timeout,
+    /// The client's send queue was overrun.
+    Overrun,
+    /// A callback panicked.
+    Panic,
+    /// The connection ended without a close frame.
+    Lost,
+}

@@ -1,0 +1,127 @@
+//! Which resource is served at which path.
+//!
+//! An exact path wins, then the longest `prefix/*`, then `*`. The query takes no part. Looked up
+//! once for each client, so a lock is good enough.
+
+use crate::error::{Error, Result};
+use crate::origin::Origin;
+use crate::resource::Resource;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// A resource with the rule for who may connect to it.
+pub(crate) struct Route {
+    pub(crate) path: String,
+    pub(crate) origin: Origin,
+    pub(crate) resource: Arc<dyn Resource>,
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    exact: HashMap<String, Arc<Route>>,
+    /// Patterns that end in `*`, the longest first: the first that fits is the one.
+    prefixes: Vec<Arc<Route>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Routes(RwLock<Table>);
+
+impl Routes {
+    pub(crate) fn register(&self, route: Route) -> Result<()> {
+        check(&route.path)?;
+        let mut guard = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let table = &mut *guard;
+        let taken = table.prefixes.iter().any(|other| other.path == route.path)
+            || table.exact.contains_key(&route.path);
+        if taken {
+            return Err(Error::PathTaken(route.path));
+        }
+        if route.path.ends_with('*') {
+            table.prefixes.push(Arc::new(route));
+            table.prefixes.sort_by_key(|route| std::cmp::Reverse(route.path.len()));
+        } else {
+            table.exact.insert(route.path.clone(), Arc::new(route));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn find(&self, path: &str) -> Option<Arc<Route>> {
+        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let prefixed = || {
+            table.prefixes.iter().find(|route| {
+                route.path.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix))
+            })
+        };
+        table.exact.get(path).or_else(prefixed).map(Arc::clone)
+    }
+}
+
+fn check(path: &str) -> Result<()> {
+    let fixed = path.strip_suffix('*').unwrap_or(path);
+    let rooted = fixed.starts_with('/') || path == "*";
+    let whole_segment = fixed == path || fixed.is_empty() || fixed.ends_with('/');
+    let plain = !fixed.contains(['*', '?', '#']) && fixed.bytes().all(|b| b.is_ascii_graphic());
+    if rooted && whole_segment && plain { Ok(()) } else { Err(Error::Path(path.to_owned())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+    impl Resource for Nothing {}
+
+    fn routes(paths: &[&str]) -> Routes {
+        let routes = Routes::default();
+        for path in paths {
+            routes.register(route(path)).unwrap();
+        }
+        routes
+    }
+
+    fn route(path: &str) -> Route {
+        Route { path: path.into(), origin: Origin::any(), resource: Arc::new(Nothing) }
+    }
+
+    #[test]
+    fn exact_then_longest_prefix_then_fallback() {
+        let routes = routes(&["/a", "/a/*", "/a/b/*", "/a/b/c", "*"]);
+        for (path, expected) in [
+            ("/a", "/a"),
+            ("/a/", "/a/*"),
+            ("/a/x", "/a/*"),
+            ("/a/b", "/a/*"),
+            ("/a/b/c", "/a/b/c"),
+            ("/a/b/c/d", "/a/b/*"),
+            ("/a/b/*", "/a/b/*"),
+            ("/b", "*"),
+            ("/", "*"),
+            ("", "*"),
+        ] {
+            assert_eq!(routes.find(path).unwrap().path, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn without_a_fallback_unknown_paths_are_not_found() {
+        let routes = routes(&["/echo", "/x/*"]);
+        for path in ["/", "/ech", "/echo/", "/x", "/ECHO", "//echo", "*", "/x*"] {
+            assert!(routes.find(path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_that_could_never_match_are_refused() {
+        for path in ["", "echo", "/a*", "/*/b", "/a?b", "/a b", "/\u{e9}", "**"] {
+            assert!(Routes::default().register(route(path)).is_err(), "{path}");
+        }
+        assert!(matches!(routes(&["/a"]).register(route("/a")), Err(Error::PathTaken(_))));
+    }
+}

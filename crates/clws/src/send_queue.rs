@@ -1,0 +1,246 @@
+//! What waits to be written to one client: encoded frames, in order.
+//!
+//! Small payloads are copied behind their headers into one buffer. A large payload that stands in
+//! memory for as long as the queue is looked at (the receive buffer, a message put together) is
+//! only referred to: it is written from where it is, and copied or taken over only where the
+//! socket did not take all of it at once. That is what makes an echo cost no copy.
+
+use clws_proto::close::CloseCode;
+use clws_proto::frame::FrameHeader;
+use clws_proto::pool::Pool;
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::ops::Range;
+
+/// Payloads from this size on are referred to instead of copied: below it a second slice in the
+/// system call costs more than the copy.
+const LEND_MIN: usize = 2048;
+/// The most slices one write takes.
+pub(crate) const MAX_SLICES: usize = 64;
+/// Written bytes at the front of the buffer are dropped once there are this many of them.
+const COMPACT_MIN: usize = 64 * 1024;
+
+/// The memory that user code is lent while a callback runs, by address.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lent {
+    pub(crate) input: Range<usize>,
+    pub(crate) message: Range<usize>,
+}
+
+impl Lent {
+    pub(crate) fn range_of(bytes: &[u8]) -> Range<usize> {
+        let start = bytes.as_ptr() as usize;
+        start..start + bytes.len()
+    }
+
+    fn locate(&self, payload: &[u8]) -> Option<(Data, Range<usize>)> {
+        let Range { start, end } = Self::range_of(payload);
+        let within = |outer: &Range<usize>| outer.start <= start && end <= outer.end;
+        if within(&self.input) {
+            Some((Data::Input, start - self.input.start..end - self.input.start))
+        } else if within(&self.message) {
+            Some((Data::Message, start - self.message.start..end - self.message.start))
+        } else {
+            None
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Data {
+    /// In the receive buffer, until [`SendQueue::settle_input`].
+    Input,
+    /// In the message that is being delivered, until [`SendQueue::settle_message`].
+    Message,
+    Owned(Vec<u8>),
+}
+
+/// A payload that stands outside the buffer, to be sent when the buffer is sent up to `at`.
+#[derive(Debug)]
+struct Foreign {
+    at: usize,
+    data: Data,
+    range: Range<usize>,
+}
+
+/// A close that user code asked for; it goes out behind everything sent before it.
+#[derive(Debug)]
+pub(crate) struct CloseOrder {
+    pub(crate) code: Option<CloseCode>,
+    pub(crate) reason: String,
+    pub(crate) rejected: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct SendQueue {
+    bytes: Vec<u8>,
+    written: usize,
+    foreign: VecDeque<Foreign>,
+    foreign_len: usize,
+    /// Set by the session while user code runs: whether messages are taken at all.
+    pub(crate) open: bool,
+    pub(crate) overrun: bool,
+    /// How many of the waiting bytes are in the client's shared count already.
+    pub(crate) counted: usize,
+    pub(crate) close: Option<CloseOrder>,
+}
+
+impl SendQueue {
+    /// Bytes that wait.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.written + self.foreign_len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The buffer, for whole frames to be appended to.
+    pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, header: &FrameHeader, payload: &[u8], lent: &Lent) {
+        header.write(&mut self.bytes);
+        if payload.len() >= LEND_MIN
+            && let Some((data, range)) = lent.locate(payload)
+        {
+            self.push_foreign(data, range);
+        } else {
+            self.bytes.extend_from_slice(payload);
+        }
+    }
+
+    /// Appends frames that were encoded elsewhere.
+    pub(crate) fn push_encoded(&mut self, frames: Vec<u8>) {
+        if frames.len() < LEND_MIN {
+            self.bytes.extend_from_slice(&frames);
+        } else {
+            let range = 0..frames.len();
+            self.push_foreign(Data::Owned(frames), range);
+        }
+    }
+
+    fn push_foreign(&mut self, data: Data, range: Range<usize>) {
+        self.foreign_len += range.len();
+        self.foreign.push_back(Foreign { at: self.bytes.len(), data, range });
+    }
+
+    /// The bytes before any foreign payload, when there is none: the usual case, one plain write.
+    #[inline]
+    pub(crate) fn contiguous(&self) -> Option<&[u8]> {
+        self.foreign.is_empty().then(|| self.bytes.get(self.written..).unwrap_or_default())
+    }
+
+    /// Fills `slices` with what waits, from the front; `input` is what [`Data::Input`] refers to.
+    pub(crate) fn gather<'a>(
+        &'a self,
+        input: &'a [u8],
+        slices: &mut [IoSlice<'a>; MAX_SLICES],
+    ) -> usize {
+        let mut free = slices.iter_mut();
+        let mut used = 0;
+        let mut put = |slice: &'a [u8]| {
+            if !slice.is_empty()
+                && let Some(place) = free.next()
+            {
+                *place = IoSlice::new(slice);
+                used += 1;
+            }
+        };
+        let mut from = self.written;
+        for foreign in self.foreign.iter().take(MAX_SLICES) {
+            put(self.bytes.get(from..foreign.at).unwrap_or_default());
+            from = foreign.at;
+            put(match &foreign.data {
+                Data::Owned(bytes) => bytes.get(foreign.range.clone()).unwrap_or_default(),
+                Data::Input => input.get(foreign.range.clone()).unwrap_or_default(),
+                Data::Message => &[],
+            });
+        }
+        if self.foreign.len() < MAX_SLICES {
+            put(self.bytes.get(from..).unwrap_or_default());
+        }
+        used
+    }
+
+    /// Drops `count` bytes from the front: the socket took them.
+    pub(crate) fn advance(&mut self, mut count: usize, pool: &mut Pool) {
+        while let Some(front) = self.foreign.front_mut() {
+            let before = count.min(front.at - self.written);
+            self.written += before;
+            count -= before;
+            let of_payload = count.min(front.range.len());
+            front.range.start += of_payload;
+            self.foreign_len -= of_payload;
+            count -= of_payload;
+            if self.written < front.at || !front.range.is_empty() {
+                break;
+            }
+            if let Some(Foreign { data: Data::Owned(bytes), .. }) = self.foreign.pop_front() {
+                pool.give(bytes);
+            }
+        }
+        self.written += count;
+        if self.len() == 0 {
+            self.bytes.clear();
+            self.written = 0;
+        } else if self.written >= COMPACT_MIN && self.written * 2 >= self.bytes.len() {
+            self.bytes.drain(..self.written);
+            for foreign in &mut self.foreign {
+                foreign.at -= self.written;
+            }
+            self.written = 0;
+        }
+    }
+
+    /// Copies what still refers to the receive buffer, before that is used again.
+    pub(crate) fn settle_input(&mut self, input: &[u8], pool: &mut Pool) {
+        for foreign in self.foreign.iter_mut().filter(|one| matches!(one.data, Data::Input)) {
+            let mut copy = pool.take();
+            copy.extend_from_slice(input.get(foreign.range.clone()).unwrap_or_default());
+            foreign.range = 0..copy.len();
+            foreign.data = Data::Owned(copy);
+        }
+    }
+
+    /// Takes a delivered message's buffer over for the payload that refers to it; a second
+    /// reference gets a copy. A buffer nobody refers to goes back to the pool.
+    pub(crate) fn settle_message(&mut self, message: Vec<u8>, pool: &mut Pool) {
+        let mut referring =
+            self.foreign.iter_mut().rev().take_while(|one| !matches!(one.data, Data::Owned(_)));
+        let mut heir = None;
+        for foreign in referring.by_ref().filter(|one| matches!(one.data, Data::Message)) {
+            if heir.is_none() {
+                heir = Some(foreign);
+                continue;
+            }
+            let copy = message.get(foreign.range.clone()).unwrap_or_default().to_vec();
+            foreign.range = 0..copy.len();
+            foreign.data = Data::Owned(copy);
+        }
+        match heir {
+            Some(foreign) => foreign.data = Data::Owned(message),
+            None => pool.give(message),
+        }
+    }
+
+    /// Forgets everything: the client is gone.
+    pub(crate) fn clear(&mut self, pool: &mut Pool) {
+        let count = self.len();
+        self.advance(count, pool);
+        self.close = None;
+        self.overrun = false;
+    }
+
+    /// Whether its buffer is small enough to wait for the next client.
+    pub(crate) fn is_reusable(&self, max: usize) -> bool {
+        self.bytes.capacity() <= max
+    }
+}
+
+#[cfg(test)]
+#[path = "send_queue_tests.rs"]
+mod tests;

@@ -1,0 +1,249 @@
+//! The connected part of a session: the connection, its client and the user's callbacks.
+//!
+//! Everything here runs while the client's send queue lies in the thread's scope, or is handed the
+//! queue, so that sends from callbacks, pongs and close frames keep one order.
+
+use crate::client::{Client, Mail};
+use crate::hub::Kit;
+use crate::resource::{Cause, Closed, Reject, Resource};
+use crate::scope;
+use crate::send_queue::{CloseOrder, Lent, SendQueue};
+use clws_proto::close::CloseCode;
+use clws_proto::connection::{Connection, Event, Expired};
+use clws_proto::error::ProtocolError;
+use clws_proto::message::Message;
+use std::borrow::Cow;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// The code that stands for "no code in the close frame" and "no close frame" (RFC 6455 §7.1.5).
+const NO_CODE: u16 = 1005;
+const NO_CLOSE: u16 = 1006;
+
+#[derive(Debug)]
+pub(super) struct Live {
+    client: Client,
+    connection: Connection,
+    cause: Option<Cause>,
+    said: Option<Box<(u16, String)>>,
+    pub(super) overrun: bool,
+}
+
+impl Live {
+    pub(super) fn new(client: Client, connection: Connection) -> Self {
+        Self { client, connection, cause: None, said: None, overrun: false }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.is_open() && !self.overrun
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.connection.is_finished()
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        self.connection.has_output()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.connection.poll_timeout()
+    }
+
+    /// Names what began the end; the first word counts.
+    pub(super) fn blame(&mut self, cause: Cause) {
+        self.cause.get_or_insert(cause);
+    }
+
+    /// Tells user code of the new client, with its queue in scope.
+    pub(super) fn begin(&mut self, kit: &Kit) {
+        match kit.hub.guarded(|| self.resource().connected(&self.client)) {
+            Some(Ok(())) => {}
+            Some(Err(Reject { code, reason, .. })) => {
+                self.close(kit.now, Cause::Rejected, Some(code), &reason);
+            }
+            None => self.panicked(kit.now),
+        }
+        self.control(kit);
+    }
+
+    fn resource(&self) -> &dyn Resource {
+        &*self.client.0.route.resource
+    }
+
+    /// Hands the events in `input` to user code, with the queue in scope, until `input` is used up
+    /// or the queue is full; returns how many bytes were used.
+    #[inline]
+    pub(super) fn deliver(&mut self, kit: &mut Kit, input: &mut [u8]) -> usize {
+        let mut used = 0;
+        while let Some(rest) = input.get_mut(used..).filter(|rest| !rest.is_empty()) {
+            match self.connection.handle_input(kit.now, rest, &mut kit.pool) {
+                Ok((count, event)) => {
+                    used += count;
+                    let Some(event) = event else { break };
+                    self.handle_event(kit, event);
+                }
+                Err(error) => {
+                    self.fault(error);
+                    used += rest.len();
+                }
+            }
+            if self.control(kit) >= kit.hub.limits.send_queue_high {
+                break;
+            }
+        }
+        self.control(kit);
+        used
+    }
+
+    #[inline]
+    fn handle_event(&mut self, kit: &mut Kit, event: Event<'_>) {
+        let (client, resource) = (&self.client, self.resource());
+        let done = match event {
+            Event::Message(Message::Text(Cow::Borrowed(text))) => {
+                kit.hub.guarded(|| resource.text(client, text))
+            }
+            Event::Message(Message::Binary(Cow::Borrowed(bytes))) => {
+                kit.hub.guarded(|| resource.binary(client, bytes))
+            }
+            Event::Message(Message::Text(Cow::Owned(text))) => {
+                scope::lend_message(Lent::range_of(text.as_bytes()));
+                let done = kit.hub.guarded(|| resource.text(client, &text));
+                scope::queue(|queue| queue.settle_message(text.into_bytes(), &mut kit.pool));
+                done
+            }
+            Event::Message(Message::Binary(Cow::Owned(bytes))) => {
+                scope::lend_message(Lent::range_of(&bytes));
+                let done = kit.hub.guarded(|| resource.binary(client, &bytes));
+                scope::queue(|queue| queue.settle_message(bytes, &mut kit.pool));
+                done
+            }
+            Event::Pong(payload) => kit.hub.guarded(|| resource.pong(client, &payload)),
+            Event::Ping(_) => Some(()),
+            Event::Close(code, reason) => {
+                self.said = Some(Box::new((code.map_or(NO_CODE, CloseCode::get), reason)));
+                self.blame(Cause::Peer);
+                Some(())
+            }
+        };
+        if done.is_none() {
+            self.panicked(kit.now);
+        }
+    }
+
+    pub(super) fn drained(&mut self, kit: &Kit) {
+        if kit.hub.guarded(|| self.resource().drained(&self.client)).is_none() {
+            self.panicked(kit.now);
+        }
+        self.control(kit);
+    }
+
+    fn panicked(&mut self, now: Instant) {
+        self.close(now, Cause::Panic, Some(CloseCode::INTERNAL), "internal error");
+    }
+
+    fn close(&mut self, now: Instant, cause: Cause, code: Option<CloseCode>, reason: &str) {
+        self.blame(cause);
+        self.client.0.open.store(false, Ordering::Release);
+        self.connection.close(code, reason, now);
+    }
+
+    fn fault(&mut self, error: ProtocolError) {
+        tracing::debug!(client = self.client.id(), %error, "the peer broke the protocol");
+        self.blame(Cause::Protocol(error));
+        self.client.0.open.store(false, Ordering::Release);
+    }
+
+    /// Moves control frames and user code's closes between the connection and the queue in scope;
+    /// returns how much waits in the queue.
+    #[inline]
+    fn control(&mut self, kit: &Kit) -> usize {
+        scope::queue(|queue| {
+            if queue.is_ordered() || self.connection.has_output() || !queue.open {
+                self.control_queue(kit, queue);
+            }
+            queue.len()
+        })
+        .unwrap_or(0)
+    }
+
+    fn control_queue(&mut self, kit: &Kit, queue: &mut SendQueue) {
+        if let Some(CloseOrder { code, reason, rejected }) = queue.close.take() {
+            let cause = if rejected { Cause::Rejected } else { Cause::Server };
+            self.close(kit.now, cause, code, &reason);
+        }
+        if std::mem::take(&mut queue.overrun) {
+            self.overrun(kit.now);
+        }
+        // A pong waits while the queue is long, and only the latest is kept: a peer that sends
+        // pings and does not read gets no memory for it.
+        if queue.len() <= kit.hub.limits.send_queue_low || !self.connection.is_open() {
+            self.connection.poll_output(queue.bytes());
+        }
+        queue.open = self.is_open();
+    }
+
+    fn overrun(&mut self, now: Instant) {
+        self.overrun = true;
+        self.close(now, Cause::Overrun, Some(CloseCode::POLICY), "reads too slowly");
+    }
+
+    pub(super) fn handle_mail(&mut self, kit: &Kit, queue: &mut SendQueue, mail: Mail) {
+        let shared = &*self.client.0;
+        shared.letters.fetch_sub(1, Ordering::AcqRel);
+        match mail {
+            Mail::Frames(frames) if self.is_open() => {
+                queue.counted += frames.len();
+                queue.push_encoded(frames);
+            }
+            Mail::Frames(frames) => {
+                shared.queued.fetch_sub(frames.len(), Ordering::Relaxed);
+            }
+            Mail::Close(order) => queue.close = Some(order),
+            Mail::Overrun => queue.overrun = true,
+            Mail::Shutdown => {
+                let code = Some(CloseCode::GOING_AWAY);
+                self.close(kit.now, Cause::Shutdown, code, "the server is going away");
+            }
+        }
+        self.control_queue(kit, queue);
+    }
+
+    /// Makes the queue's length known to other threads.
+    #[inline]
+    pub(super) fn publish(&self, queue: &mut SendQueue) {
+        let (len, counted) = (queue.len(), queue.counted);
+        if len > counted {
+            self.client.0.queued.fetch_add(len - counted, Ordering::Relaxed);
+        } else if len < counted {
+            self.client.0.queued.fetch_sub(counted - len, Ordering::Relaxed);
+        }
+        queue.counted = len;
+    }
+
+    /// Whether the peer is to be given up.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
+        match self.connection.handle_timeout(now) {
+            None => false,
+            Some(Expired::Message) => {
+                self.fault(ProtocolError::MessageTimeout);
+                false
+            }
+            Some(Expired::Pong | Expired::Close) => true,
+        }
+    }
+
+    /// The connection's end: user code hears of it exactly once.
+    pub(super) fn end(mut self, kit: &mut Kit) {
+        self.connection.discard(&mut kit.pool);
+        self.client.0.open.store(false, Ordering::Release);
+        kit.hub.clients().remove(&self.client.id());
+        kit.hub.release();
+        kit.hub.counters.disconnected.add(1);
+        let clean = self.said.is_some() && self.connection.close_sent();
+        let (code, reason) = self.said.take().map_or((NO_CLOSE, String::new()), |said| *said);
+        let cause = self.cause.unwrap_or(Cause::Lost);
+        let closed = Closed { code, reason, cause, clean };
+        kit.hub.guarded(|| self.resource().disconnected(&self.client, &closed));
+    }
+}

@@ -1,0 +1,366 @@
+//! One client without its socket: the boundary between engines and everything above them.
+//!
+//! A [`Session`] takes bytes, the time and commands; it gives bytes to an [`Output`], a deadline
+//! and a wish for its socket's [`Fate`]. It runs the opening handshake (`opening`), then the
+//! connection and the user's callbacks (`live`), then the orderly end of the socket. An idle
+//! session owns no buffer: send queues and message buffers are the worker's, lent by its [`Kit`].
+
+mod live;
+mod opening;
+
+use crate::client::Mail;
+use crate::hub::Kit;
+use crate::resource::Cause;
+use crate::scope;
+use crate::send_queue::{MAX_SLICES, SendQueue};
+use live::Live;
+use opening::Opening;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// Where a session's bytes go: a socket that does not block.
+pub(crate) trait Output {
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+/// What a session wants done with its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Keep it.
+    Keep,
+    /// Nothing more will be written: shut that direction down, go on reading.
+    HalfClose,
+    /// Close it.
+    Close,
+    /// Reset it: the peer takes nothing.
+    Abort,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all sessions are live")]
+enum Phase {
+    Opening(Box<Opening>),
+    Live(Live),
+    /// The last bytes go out, then the peer gets until `until` to close its side.
+    Ending {
+        until: Instant,
+        half_closed: bool,
+    },
+    Gone {
+        abort: bool,
+    },
+}
+
+/// Received bytes that must wait until the send queue is shorter.
+#[derive(Debug)]
+struct Stash {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+/// One client without its socket.
+#[derive(Debug)]
+pub(crate) struct Session {
+    id: u64,
+    slot: u32,
+    peer: SocketAddr,
+    phase: Phase,
+    queue: Option<Box<SendQueue>>,
+    stash: Option<Box<Stash>>,
+    /// Since when bytes wait without any being taken.
+    stalled: Option<Instant>,
+    /// The queue reached its high mark and has not fallen below its low mark.
+    pressed: bool,
+}
+
+impl Session {
+    pub(crate) fn new(kit: &Kit, slot: u32, peer: SocketAddr) -> Self {
+        Self {
+            id: kit.hub.next_id(),
+            slot,
+            peer,
+            phase: Phase::Opening(Box::new(Opening::new(
+                kit.now + kit.hub.limits.handshake_timeout,
+            ))),
+            queue: None,
+            stash: None,
+            stalled: None,
+            pressed: false,
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Takes bytes from the peer; what they bring about is written before this returns, as far as
+    /// the socket takes it.
+    pub(crate) fn handle_input(&mut self, kit: &mut Kit, input: &mut [u8], out: &mut dyn Output) {
+        match &mut self.phase {
+            Phase::Live(_) => self.run(kit, input, out, false),
+            Phase::Opening(_) => self.handle_opening(kit, input, out),
+            Phase::Ending { .. } | Phase::Gone { .. } => {}
+        }
+    }
+
+    /// Lets the connection and user code work on `input`, and writes the answers.
+    fn run(&mut self, kit: &mut Kit, mut input: &mut [u8], out: &mut dyn Output, fresh: bool) {
+        let mut first = fresh;
+        while let Phase::Live(live) = &mut self.phase {
+            let mut queue = self.queue.take().unwrap_or_else(|| kit.queue());
+            queue.open = live.is_open();
+            scope::enter(self.id, queue, input);
+            if first {
+                live.begin(kit);
+            }
+            first = false;
+            let used = live.deliver(kit, input);
+            self.queue = Some(scope::leave());
+            self.after_run(kit, input, out);
+            input = input.get_mut(used..).unwrap_or_default();
+            if input.is_empty() {
+                break;
+            }
+            if self.is_full(kit) {
+                let bytes = input.to_vec();
+                self.stash = Some(Box::new(Stash { bytes, at: 0 }));
+                break;
+            }
+        }
+    }
+
+    fn after_run(&mut self, kit: &mut Kit, input: &[u8], out: &mut dyn Output) {
+        self.flush(kit, input, out);
+        if let Some(queue) = &mut self.queue {
+            queue.settle_input(input, &mut kit.pool);
+        }
+        self.review(kit, out);
+    }
+
+    /// Writes what waits, as far as the socket takes it; `input` is the receive buffer that the
+    /// queue may refer to.
+    fn flush(&mut self, kit: &mut Kit, input: &[u8], out: &mut dyn Output) {
+        let Some(mut queue) = self.queue.take() else { return };
+        while !queue.is_empty() {
+            match write_once(&queue, input, out) {
+                Ok((taken, wanted)) if taken > 0 => {
+                    queue.advance(taken, &mut kit.pool);
+                    self.stalled = Some(kit.now);
+                    if taken < wanted {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stalled.get_or_insert(kit.now);
+                    break;
+                }
+                Ok(_) | Err(_) => {
+                    queue.clear(&mut kit.pool);
+                    self.queue = Some(queue);
+                    return self.lose(kit, Cause::Lost, false);
+                }
+            }
+        }
+        if let Phase::Live(live) = &self.phase {
+            live.publish(&mut queue);
+        }
+        if queue.is_empty() {
+            self.stalled = None;
+            if !queue.is_ordered() {
+                return kit.give_queue(queue);
+            }
+        }
+        self.queue = Some(queue);
+    }
+
+    /// Draws the conclusions from the connection's and the queue's state: closes, overruns, the
+    /// end of backpressure.
+    fn review(&mut self, kit: &mut Kit, out: &mut dyn Output) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        if live.overrun {
+            let until = kit.now + kit.hub.limits.abort_timeout;
+            return self.finish(kit, until);
+        }
+        if live.is_finished() {
+            let until = kit.now + kit.hub.limits.close_timeout;
+            return self.finish(kit, until);
+        }
+        let waiting = self.queue.as_ref().map_or(0, |queue| queue.len());
+        if waiting >= kit.hub.limits.send_queue_high {
+            self.pressed = true;
+        } else if waiting <= kit.hub.limits.send_queue_low {
+            if live.has_output() {
+                return self.run(kit, &mut [], out, false);
+            }
+            if self.pressed {
+                self.pressed = false;
+                self.call_drained(kit, out);
+            }
+        }
+    }
+
+    fn call_drained(&mut self, kit: &mut Kit, out: &mut dyn Output) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        let mut queue = self.queue.take().unwrap_or_else(|| kit.queue());
+        queue.open = live.is_open();
+        scope::enter(self.id, queue, &[]);
+        live.drained(kit);
+        self.queue = Some(scope::leave());
+        self.after_run(kit, &[], out);
+    }
+
+    /// The socket may take more. Goes on with bytes that waited for that.
+    pub(crate) fn handle_writable(&mut self, kit: &mut Kit, out: &mut dyn Output) {
+        self.flush(kit, &[], out);
+        self.review(kit, out);
+        if self.is_full(kit) {
+            return;
+        }
+        if let Some(mut stash) = self.stash.take() {
+            let at = stash.at;
+            self.run(kit, stash.bytes.get_mut(at..).unwrap_or_default(), out, false);
+        }
+    }
+
+    /// Takes what was sent to this client from elsewhere; it is written by the next
+    /// [`Self::handle_writable`].
+    pub(crate) fn handle_mail(&mut self, kit: &mut Kit, mail: Mail) {
+        let Phase::Live(live) = &mut self.phase else {
+            if let (Mail::Shutdown, Phase::Opening(_)) = (mail, &self.phase) {
+                self.refuse(kit, &clws_proto::handshake::Refusal::new(503, "shutting down"));
+            }
+            return;
+        };
+        let queue = self.queue.get_or_insert_with(|| kit.queue());
+        live.handle_mail(kit, queue, mail);
+    }
+
+    /// The peer will send nothing more.
+    pub(crate) fn handle_eof(&mut self, kit: &mut Kit) {
+        match &self.phase {
+            Phase::Live(_) => self.lose(kit, Cause::Lost, false),
+            Phase::Opening(_) | Phase::Ending { .. } => self.phase = Phase::Gone { abort: false },
+            Phase::Gone { .. } => {}
+        }
+    }
+
+    /// The socket failed.
+    pub(crate) fn handle_error(&mut self, kit: &mut Kit) {
+        self.lose(kit, Cause::Lost, false);
+    }
+
+    /// The connection is of no more use: no close frame, no waiting.
+    fn lose(&mut self, kit: &mut Kit, cause: Cause, abort: bool) {
+        if let Phase::Live(live) = &mut self.phase {
+            live.blame(cause);
+        }
+        self.finish(kit, kit.now);
+        self.phase = Phase::Gone { abort };
+    }
+
+    /// Ends the live phase: `disconnected` is called, what waits may go out until `until`.
+    fn finish(&mut self, kit: &mut Kit, until: Instant) {
+        let ending = Phase::Ending { until, half_closed: false };
+        let was = std::mem::replace(&mut self.phase, ending);
+        self.stash = None;
+        if let Phase::Live(live) = was {
+            live.end(kit);
+        }
+        self.start_linger(kit);
+    }
+
+    /// Once the last byte is written the peer gets a little time to close its side, so that it
+    /// can read that byte before a reset.
+    fn start_linger(&mut self, kit: &Kit) {
+        if let (Phase::Ending { until, half_closed: false }, None) = (&mut self.phase, &self.queue)
+        {
+            *until = kit.now + kit.hub.limits.linger_timeout;
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub(crate) fn deadline(&self, kit: &Kit) -> Option<Instant> {
+        let own = match &self.phase {
+            Phase::Opening(opening) => Some(opening.deadline),
+            Phase::Live(live) => live.deadline(),
+            Phase::Ending { until, .. } => Some(*until),
+            Phase::Gone { .. } => None,
+        };
+        let stalled = self.stalled.map(|since| since + kit.hub.limits.send_timeout);
+        own.into_iter().chain(stalled).min()
+    }
+
+    /// Does what is due now.
+    pub(crate) fn handle_timeout(&mut self, kit: &mut Kit, out: &mut dyn Output) {
+        let now = kit.now;
+        match &mut self.phase {
+            Phase::Opening(opening) if now >= opening.deadline => self.opening_timeout(kit, out),
+            Phase::Ending { until, .. } if now >= *until => {
+                self.phase = Phase::Gone { abort: self.queue.is_some() };
+            }
+            Phase::Live(live) => {
+                if live.handle_timeout(now) {
+                    return self.lose(kit, Cause::Timeout, false);
+                }
+                let give_up = kit.hub.limits.send_timeout;
+                if self.stalled.is_some_and(|since| now >= since + give_up) {
+                    return self.lose(kit, Cause::Timeout, true);
+                }
+                self.review(kit, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn is_full(&self, kit: &Kit) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.len() >= kit.hub.limits.send_queue_high)
+    }
+
+    /// Whether bytes should be read from the socket now.
+    pub(crate) fn wants_read(&self, kit: &Kit) -> bool {
+        match self.phase {
+            Phase::Live(_) => self.stash.is_none() && !self.is_full(kit),
+            Phase::Opening(_) | Phase::Ending { .. } => true,
+            Phase::Gone { .. } => false,
+        }
+    }
+
+    /// Whether bytes wait for the socket.
+    pub(crate) fn wants_write(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// What to do with the socket now; [`Fate::HalfClose`] is said once.
+    pub(crate) fn fate(&mut self, kit: &Kit) -> Fate {
+        self.start_linger(kit);
+        match &mut self.phase {
+            Phase::Gone { abort: true } => Fate::Abort,
+            Phase::Gone { abort: false } => Fate::Close,
+            Phase::Ending { half_closed, .. } if self.queue.is_none() && !*half_closed => {
+                *half_closed = true;
+                Fate::HalfClose
+            }
+            _ => Fate::Keep,
+        }
+    }
+}
+
+fn write_once(
+    queue: &SendQueue,
+    input: &[u8],
+    out: &mut dyn Output,
+) -> io::Result<(usize, usize)> {
+    if let Some(bytes) = queue.contiguous() {
+        return Ok((out.write(&[IoSlice::new(bytes)])?, bytes.len()));
+    }
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let used = queue.gather(input, &mut slices);
+    let slices = slices.get(..used).unwrap_or_default();
+    Ok((out.write(slices)?, slices.iter().map(|slice| slice.len()).sum()))
+}
+
+#[cfg(test)]
+#[path = "../scripted/mod.rs"]
+mod scripted;
