@@ -1,1 +1,4 @@
 //! The WebSocket protocol without I/O.
+
+pub mod handshake;
+pub mod version;
