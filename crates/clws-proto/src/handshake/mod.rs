@@ -5,6 +5,23 @@
 //! A client does its half with [`ClientHandshake`]. Input is judged strictly, in time linear in
 //! its bytes and within [`HandshakeLimits`]; which resource is served, and to which origin, is
 //! for the caller to decide. Extension offers are kept in the request but not negotiated here.
+//!
+//! ```
+//! use clws_proto::handshake::{ExtraHeaders, HandshakeLimits, RequestReader, check_upgrade};
+//!
+//! let received = b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\n\
+//!     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+//!     Sec-WebSocket-Version: 13\r\n\r\n";
+//! let limits = HandshakeLimits::default();
+//! let Some((request, consumed)) = RequestReader::new().handle_bytes(received, &limits)? else {
+//!     panic!("the request is complete");
+//! };
+//! assert_eq!((request.path(), consumed), ("/chat", received.len()));
+//! let mut answer = Vec::new();
+//! check_upgrade(&request)?.write_response(None, &ExtraHeaders::new(), &mut answer)?;
+//! assert!(answer.starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod client;
 mod fields;

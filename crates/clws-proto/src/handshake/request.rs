@@ -215,11 +215,11 @@ impl fmt::Debug for Request {
     }
 }
 
-/// Whether the first line ends in a well-formed HTTP version.
+/// Whether the first line is whole and ends in a well-formed version of HTTP.
 fn names_other_version(block: &[u8]) -> bool {
     let line = block.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    match version.strip_prefix(b"HTTP/") {
+    let mut parts = line.splitn(3, |&byte| byte == b' ').skip(2);
+    match parts.next().and_then(|version| version.strip_prefix(b"HTTP/")) {
         Some([major, b'.', minor]) => major.is_ascii_digit() && minor.is_ascii_digit(),
         _ => false,
     }
