@@ -18,24 +18,22 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Packs the texts of `lead` and then the headers, values without surrounding spaces.
+    /// Packs the texts of `lead` and then the headers.
     pub(super) fn pack(lead: &[&[u8]], headers: &[httparse::Header<'_>]) -> Self {
         let lead_size: usize = lead.iter().map(|text| text.len()).sum();
-        let size: usize = headers
-            .iter()
-            .map(|header| header.name.len() + header.value.trim_ascii().len() + 2 * LEN)
-            .sum();
+        let size: usize =
+            headers.iter().map(|header| header.name.len() + header.value.len() + 2 * LEN).sum();
         let mut block = Vec::with_capacity(lead_size + size);
         for text in lead {
             block.extend_from_slice(text);
         }
         for header in headers {
             block.extend_from_slice(header.name.as_bytes());
-            block.extend_from_slice(header.value.trim_ascii());
+            block.extend_from_slice(header.value);
         }
         for header in headers {
             block.extend_from_slice(&(header.name.len() as u32).to_le_bytes());
-            block.extend_from_slice(&(header.value.trim_ascii().len() as u32).to_le_bytes());
+            block.extend_from_slice(&(header.value.len() as u32).to_le_bytes());
         }
         Self {
             block: block.into_boxed_slice(),

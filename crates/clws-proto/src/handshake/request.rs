@@ -41,7 +41,7 @@ impl RequestReader {
     ///
     /// # Errors
     /// 400 for a malformed request, 414 and 431 at the byte that exceeds a limit, 505 for
-    /// another version of HTTP. The reader stays in that state.
+    /// another version of HTTP. The reader gives no request afterwards.
     pub fn handle_bytes(
         &mut self,
         received: &[u8],

@@ -52,7 +52,6 @@ enum State {
     ValueLf,
     EndLf,
     Finished,
-    Failed(HeadError),
 }
 
 /// The state of one scan.
@@ -72,23 +71,8 @@ impl HeadScanner {
 
     /// Looks at the bytes not seen before. `received` is everything so far; `None` asks for more.
     ///
-    /// A failed scan stays failed, and a finished one finds nothing more.
+    /// A failed scan stays at the byte that failed, and a finished one finds nothing more.
     pub(super) fn scan(
-        &mut self,
-        received: &[u8],
-        limits: &HandshakeLimits,
-    ) -> Result<Option<Head>, HeadError> {
-        if let State::Failed(error) = self.state {
-            return Err(error);
-        }
-        let result = self.advance(received, limits);
-        if let Err(error) = result {
-            self.state = State::Failed(error);
-        }
-        result
-    }
-
-    fn advance(
         &mut self,
         received: &[u8],
         limits: &HandshakeLimits,
@@ -214,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_keeps_within_40_bytes() {
-        assert!(size_of::<HeadScanner>() <= 40, "{}", size_of::<HeadScanner>());
+    fn a_scan_keeps_within_16_bytes() {
+        assert!(size_of::<HeadScanner>() <= 16, "{}", size_of::<HeadScanner>());
     }
 }
