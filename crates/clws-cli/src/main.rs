@@ -1,2 +1,31 @@
-//! The ready-made server.
-fn main() {}
+//! `clws`, the ready-made WebSocket server.
+//!
+//! The flags are read in `args`, what they mean is done in `serve`; `chat` and `echo` are the
+//! resources it serves. Only the public face of the library is used here.
+
+mod args;
+mod chat;
+mod echo;
+mod page;
+mod serve;
+
+use args::{Args, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let Args { command } = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return args::report(&error),
+    };
+    let done = match command.unwrap_or_default() {
+        Command::Serve(serve) => serve::run(&serve),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("clws: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -108,7 +108,7 @@ pub struct Connection {
     close_sent: bool,
     ping_due: bool,
     current: Option<Current>,
-    control: Option<Box<Vec<u8>>>,
+    control: Vec<u8>,
     message: Option<Box<Partial>>,
     pong: Option<Box<[u8]>>,
     close: Option<Box<[u8]>>,
@@ -138,7 +138,7 @@ impl Connection {
             close_sent: false,
             ping_due: false,
             current: None,
-            control: None,
+            control: Vec::new(),
             message: None,
             pong: None,
             close: None,
@@ -352,17 +352,14 @@ impl Connection {
         done: bool,
         now: Instant,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
-        let payload = match (self.control.take(), done) {
-            (None, true) => Cow::Borrowed(piece),
-            (gathered, done) => {
-                let mut gathered = gathered.unwrap_or_default();
-                gathered.extend_from_slice(piece);
-                if !done {
-                    self.control = Some(gathered);
-                    return Ok(None);
-                }
-                Cow::Owned(*gathered)
+        let payload = if done && self.control.is_empty() {
+            Cow::Borrowed(piece)
+        } else {
+            self.control.extend_from_slice(piece);
+            if !done {
+                return Ok(None);
             }
+            Cow::Owned(std::mem::take(&mut self.control))
         };
         match opcode {
             OpCode::Close => self.closed_by_peer(&payload, now).map(Some),
@@ -547,7 +544,7 @@ impl Connection {
             partial.discard(pool);
         }
         self.current = None;
-        self.control = None;
+        self.control = Vec::new();
         self.header_len = 0;
     }
 }

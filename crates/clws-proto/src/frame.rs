@@ -16,6 +16,9 @@ const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
 const RSV2_RSV3: u8 = 0x30;
 const MASKED: u8 = 0x80;
+/// What stands in the seven bits of the length when it follows in two or eight bytes.
+const LEN_16: u8 = 0x7e;
+const LEN_64: u8 = 0x7f;
 
 /// What a frame is (§11.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +88,7 @@ impl FrameHeader {
             return Err(ProtocolError::ReservedBits);
         }
         let opcode = OpCode::new(first & 0x0f)?;
-        let (fin, short_len) = (first & FIN != 0, second & 0x7f);
+        let (fin, short_len) = (first & FIN != 0, second & LEN_64);
         if opcode.is_control() {
             check_control(fin, short_len)?;
         }
@@ -111,9 +114,9 @@ impl FrameHeader {
             out.extend_from_slice(&[first, masked | self.len as u8]);
         } else if let Ok(len) = u16::try_from(self.len) {
             let [high, low] = len.to_be_bytes();
-            out.extend_from_slice(&[first, masked | 126, high, low]);
+            out.extend_from_slice(&[first, masked | LEN_16, high, low]);
         } else {
-            out.extend_from_slice(&[first, masked | 127]);
+            out.extend_from_slice(&[first, masked | LEN_64]);
             out.extend_from_slice(&self.len.to_be_bytes());
         }
         if let Some(key) = self.mask {
@@ -153,11 +156,11 @@ fn check_control(fin: bool, short_len: u8) -> Result<(), ProtocolError> {
 #[inline]
 fn parse_len(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, ProtocolError> {
     let (len, rest, least) = match short {
-        126 => {
+        LEN_16 => {
             let Some((bytes, rest)) = rest.split_first_chunk::<2>() else { return Ok(None) };
             (u64::from(u16::from_be_bytes(*bytes)), rest, 126)
         }
-        127 => {
+        LEN_64 => {
             let Some((bytes, rest)) = rest.split_first_chunk::<8>() else { return Ok(None) };
             (u64::from_be_bytes(*bytes), rest, 0x1_0000)
         }

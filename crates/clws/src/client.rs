@@ -172,8 +172,7 @@ impl Client {
     /// The reason is cut to 123 bytes. A peer that does not answer is gone after
     /// [`Limits::close_timeout`].
     pub fn close(&self, code: CloseCode, reason: &str) {
-        let order =
-            CloseOrder { code: Some(code), reason: reason.to_owned(), rejected: false };
+        let order = CloseOrder { code: Some(code), reason: reason.to_owned(), rejected: false };
         let mut order = Some(order);
         if self.no_letters_under_way() {
             scope::queue_of(self.0.id, |queue, _| {

@@ -1,1 +1,28 @@
-//! A WebSocket server library.
+#![doc = include_str!("lib.md")]
+
+mod client;
+mod engine;
+mod error;
+mod hub;
+mod limits;
+mod metrics;
+mod origin;
+mod request;
+mod resource;
+mod routes;
+mod scope;
+mod send_queue;
+mod server;
+mod session;
+
+pub use client::{Client, Dropped, Outcome};
+pub use clws_proto::close::CloseCode;
+pub use clws_proto::error::ProtocolError;
+pub use clws_proto::handshake::{Headers, InvalidHeader, Response};
+pub use error::{Error, Result};
+pub use limits::Limits;
+pub use metrics::Metrics;
+pub use origin::Origin;
+pub use request::Request;
+pub use resource::{Accept, Cause, Closed, Reject, Resource};
+pub use server::{Server, ServerHandle};

@@ -64,8 +64,9 @@ impl Origin {
             Rule::SameHost => origin.is_none_or(|origin| is_same_host(origin, host)),
             Rule::Exact(allowed) => origin
                 .is_some_and(|origin| allowed.iter().any(|one| one.eq_ignore_ascii_case(origin))),
-            Rule::Prefix(allowed) => origin
-                .is_some_and(|origin| allowed.iter().any(|prefix| has_prefix(origin, prefix))),
+            Rule::Prefix(allowed) => {
+                origin.is_some_and(|origin| allowed.iter().any(|prefix| has_prefix(origin, prefix)))
+            }
         }
     }
 }

@@ -47,10 +47,7 @@ pub(crate) fn queue<T>(then: impl FnOnce(&mut SendQueue) -> T) -> Option<T> {
 
 /// The queue of `client`, if it is this client's callback that runs here.
 #[inline]
-pub(crate) fn queue_of<T>(
-    client: u64,
-    then: impl FnOnce(&mut SendQueue, &Lent) -> T,
-) -> Option<T> {
+pub(crate) fn queue_of<T>(client: u64, then: impl FnOnce(&mut SendQueue, &Lent) -> T) -> Option<T> {
     SCOPE.with_borrow_mut(|scope| match scope {
         Some(scope) if scope.client == client => Some(then(&mut scope.queue, &scope.lent)),
         _ => None,

@@ -184,7 +184,7 @@ impl SendQueue {
             }
         }
         self.written += count;
-        if self.len() == 0 {
+        if self.is_empty() {
             self.bytes.clear();
             self.written = 0;
         } else if self.written >= COMPACT_MIN && self.written * 2 >= self.bytes.len() {
@@ -236,6 +236,12 @@ impl SendQueue {
     }
 
     /// Whether its buffer is small enough to wait for the next client.
+    /// Whether user code asked for something the session has not done yet.
+    #[inline]
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.close.is_some() || self.overrun
+    }
+
     pub(crate) fn is_reusable(&self, max: usize) -> bool {
         self.bytes.capacity() <= max
     }

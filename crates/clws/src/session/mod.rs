@@ -38,7 +38,6 @@ pub(crate) enum Fate {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all sessions are live")]
 enum Phase {
     Opening(Box<Opening>),
     Live(Live),
@@ -347,11 +346,7 @@ impl Session {
     }
 }
 
-fn write_once(
-    queue: &SendQueue,
-    input: &[u8],
-    out: &mut dyn Output,
-) -> io::Result<(usize, usize)> {
+fn write_once(queue: &SendQueue, input: &[u8], out: &mut dyn Output) -> io::Result<(usize, usize)> {
     if let Some(bytes) = queue.contiguous() {
         return Ok((out.write(&[IoSlice::new(bytes)])?, bytes.len()));
     }

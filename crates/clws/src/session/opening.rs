@@ -28,7 +28,6 @@ impl Opening {
 }
 
 /// What a request comes to.
-#[expect(clippy::large_enum_variant, reason = "made once for each client and taken apart at once")]
 enum Verdict {
     Connect { route: Arc<Route>, accept: Accept, upgrade: handshake::Upgrade },
     Answer { response: Response, head_only: bool },
@@ -41,12 +40,7 @@ impl From<Refusal> for Verdict {
 }
 
 impl Session {
-    pub(super) fn handle_opening(
-        &mut self,
-        kit: &mut Kit,
-        input: &mut [u8],
-        out: &mut dyn Output,
-    ) {
+    pub(super) fn handle_opening(&mut self, kit: &mut Kit, input: &mut [u8], out: &mut dyn Output) {
         let Phase::Opening(opening) = &mut self.phase else { return };
         // Nearly every request comes in one piece and need not be gathered.
         if opening.received.is_empty() {
@@ -102,7 +96,10 @@ impl Session {
     ) {
         let mut queue = kit.queue();
         let Accept { subprotocol, headers, data } = accept;
-        upgrade.write_response(subprotocol.as_deref(), &headers, queue.bytes());
+        if upgrade.write_response(subprotocol.as_deref(), &headers, queue.bytes()).is_err() {
+            kit.hub.release();
+            return self.refuse(kit, &internal_error());
+        }
         self.queue = Some(queue);
         let client = Client(Arc::new(Shared {
             id: self.id,
@@ -111,7 +108,7 @@ impl Session {
             route,
             limits: Arc::clone(&kit.hub.limits),
             request,
-            version: upgrade.version,
+            version: upgrade.version(),
             subprotocol: subprotocol.map(String::into_boxed_str),
             data,
             open: AtomicBool::new(true),

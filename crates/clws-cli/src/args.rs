@@ -1,0 +1,183 @@
+//! What was typed: the flags, their help and their errors. What they mean is in `serve`.
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// A WebSocket server.
+#[derive(Debug, Parser)]
+#[command(name = "clws", version, about, max_term_width = 100)]
+pub(crate) struct Args {
+    /// What to do; without a command, `serve` with its defaults.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve an echo, a chat and a page to try both in a browser
+    Serve(Serve),
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Self::Serve(Serve::parse_from(["serve"]))
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// Only what needs an operator
+    Error,
+    /// And what an operator should know
+    Warn,
+    /// And starts and stops
+    Info,
+    /// And refused handshakes and protocol errors
+    Debug,
+}
+
+/// Serves /echo, /chat and, at /, a page to try both in a browser.
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+Try it:   clws serve     and open http://127.0.0.1:12345/ in two browser tabs.
+Stop it:  Ctrl-C or SIGTERM; clients get close code 1001. A second one stops at once.
+Exit:     0 stopped, 1 could not serve, 2 wrong flags.")]
+pub(crate) struct Serve {
+    /// Listen here; may be given several times
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:12345")]
+    pub(crate) listen: Vec<String>,
+
+    /// Worker threads; by default one for each core
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+
+    /// Let pages from this origin connect, as `https://example.com`; may be given several times.
+    /// `any` admits all. By default the server's own pages and clients that send no origin
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    pub(crate) origin: Vec<String>,
+
+    /// The longest message a client may send, in bytes; k and m stand for KiB and MiB
+    #[arg(long, value_name = "BYTES", default_value = "1m", value_parser = size)]
+    pub(crate) max_message_size: usize,
+
+    /// How many clients may be connected; one more gets 503. By default as many as the system's
+    /// limit of open files allows
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_clients: Option<u32>,
+
+    /// Send a ping to a client that was silent for this long, as `25s` or `2m`; `off` sends none
+    #[arg(long, value_name = "TIME", default_value = "25s", value_parser = interval)]
+    pub(crate) ping_interval: Interval,
+
+    /// What to tell on stderr
+    #[arg(long, value_name = "LEVEL", value_enum, default_value = "info")]
+    pub(crate) log: LogLevel,
+}
+
+/// A time, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Interval(pub(crate) Option<Duration>);
+
+fn size(text: &str) -> Result<usize, String> {
+    let lower = text.to_ascii_lowercase();
+    let lower = lower.strip_suffix("ib").or(lower.strip_suffix('b')).unwrap_or(&lower);
+    let (digits, factor) = match lower.strip_suffix(['k', 'm', 'g']) {
+        None => (lower, 1_usize),
+        Some(digits) => match lower.as_bytes().last() {
+            Some(b'k') => (digits, 1 << 10),
+            Some(b'm') => (digits, 1 << 20),
+            _ => (digits, 1 << 30),
+        },
+    };
+    let number: Option<usize> = digits.parse().ok().and_then(|n: usize| n.checked_mul(factor));
+    number.filter(|n| *n > 0).ok_or_else(|| "give a number of bytes, as 65536, 64k or 16m".into())
+}
+
+fn interval(text: &str) -> Result<Interval, String> {
+    if text == "off" {
+        return Ok(Interval(None));
+    }
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("", 1000)];
+    let millis = units.iter().find_map(|(unit, millis)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(*millis)
+    });
+    match millis {
+        Some(millis @ 100..=86_400_000) => Ok(Interval(Some(Duration::from_millis(millis)))),
+        _ => Err("give a time from 100ms to 24h, as 25s or 2m, or off".into()),
+    }
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    if text == "any" || text == "null" {
+        return Ok(text.to_owned());
+    }
+    match text.split_once("://") {
+        Some((scheme, host)) if !scheme.is_empty() && !host.is_empty() && !host.contains('/') => {
+            Ok(text.to_owned())
+        }
+        _ => Err("give scheme and host without a path, as https://example.com, or any".into()),
+    }
+}
+
+/// Prints help where it was asked for; else one line that says what is wrong.
+pub(crate) fn report(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        print!("{error}");
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let tip = tip.map(|tip| format!(" ({tip})")).unwrap_or_default();
+    let name = Args::command().get_name().to_owned();
+    eprintln!("{name}: {line}{tip}; see '{name} serve --help'");
+    ExitCode::from(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in
+            [("1", 1), ("64k", 65536), ("64KiB", 65536), ("1m", 1 << 20), ("2G", 2 << 30)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "0", "k", "-1", "1.5m", "1t", "99999999999999999999", "99999999999g"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn intervals() {
+        let millis = |n| Ok(Interval(Some(Duration::from_millis(n))));
+        assert_eq!(interval("25s"), millis(25_000));
+        assert_eq!(interval("2m"), millis(120_000));
+        assert_eq!(interval("250ms"), millis(250));
+        assert_eq!(interval("30"), millis(30_000));
+        assert_eq!(interval("off"), Ok(Interval(None)));
+        for bad in ["", "0", "s", "-1s", "1d", "99999999999999h", "10ms"] {
+            assert!(interval(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn origins() {
+        for good in ["any", "null", "https://example.com", "http://localhost:8080"] {
+            assert!(origin(good).is_ok(), "{good}");
+        }
+        for bad in ["", "example.com", "https://", "://x", "https://example.com/"] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What other threads leave for a worker.
+//!
+//! A letter wakes the worker only if it is about to sleep: one wake for a batch, none while it is
+//! busy. What clients can leave here is bounded by their send queues' limits, which count letters
+//! on their way.
+
+use crate::client::{Courier, Mail};
+use mio::Waker;
+use mio::net::TcpStream;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+#[derive(Debug)]
+pub(super) enum Letter {
+    /// A connection that was accepted.
+    Join(TcpStream, SocketAddr),
+    /// For one session.
+    Mail { slot: u32, client: u64, mail: Mail },
+    /// Close all clients and end.
+    Shutdown,
+}
+
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    letters: Mutex<Vec<Letter>>,
+    asleep: AtomicBool,
+    waker: Waker,
+    /// How many connections the worker has, counting those on their way.
+    pub(super) load: AtomicUsize,
+}
+
+impl Mailbox {
+    pub(super) fn new(waker: Waker) -> Self {
+        Self {
+            letters: Mutex::default(),
+            asleep: AtomicBool::new(false),
+            waker,
+            load: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn post(&self, letter: Letter) {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
+        // Ordered against `fall_asleep`: either this sees the worker asleep, or the worker sees
+        // the letter.
+        if self.asleep.swap(false, Ordering::SeqCst)
+            && let Err(error) = self.waker.wake()
+        {
+            tracing::error!(%error, "cannot wake a worker");
+        }
+    }
+
+    /// Says that the worker will sleep until it is woken; `false` when letters are waiting.
+    pub(super) fn fall_asleep(&self) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        let empty = self.letters.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if !empty {
+            self.wake_up();
+        }
+        empty
+    }
+
+    pub(super) fn wake_up(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Exchanges the letters for an empty `batch`, whose memory serves the next ones.
+    pub(super) fn collect(&self, batch: &mut Vec<Letter>) {
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *letters, batch);
+    }
+}
+
+impl Courier for Mailbox {
+    fn deliver(&self, slot: u32, client: u64, mail: Mail) {
+        self.post(Letter::Mail { slot, client, mail });
+    }
+}

@@ -1,0 +1,260 @@
+//! A worker: one thread, one event loop, many sessions.
+//!
+//! Each turn serves the sockets that are ready, then the letters, then the sockets that had more
+//! than one turn's share, then the deadlines. Sockets are registered once, edge-triggered, so a
+//! message costs one read and one write and no other system call.
+
+use super::mailbox::{Letter, Mailbox};
+use super::timer::{Due, NEVER, Wheel};
+use crate::client::Mail;
+use crate::hub::{Hub, Kit};
+use crate::session::{Fate, Output, Session};
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+use socket2::SockRef;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// The receive buffer, and the most that one client's bytes are read before others have a turn.
+const READ_BUFFER: usize = 64 * 1024;
+const MAX_EVENTS: usize = 1024;
+const WAKE: Token = Token(usize::MAX);
+
+impl Output for &TcpStream {
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match slices {
+            [one] => Write::write(self, one),
+            _ => self.write_vectored(slices),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Seat {
+    stream: TcpStream,
+    session: Session,
+    due: Due,
+    /// More may be there to read than the last event's turn allowed.
+    readable: bool,
+    /// It stands in the list for the next turn.
+    listed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    poll: Poll,
+    mailbox: Arc<Mailbox>,
+    seats: Slab<Seat>,
+    wheel: Wheel,
+    kit: Kit,
+    buffer: Vec<u8>,
+    /// Sessions to serve in the next turn: there is more to read, or something was sent to them.
+    next_turn: Vec<u32>,
+    stopping: bool,
+}
+
+impl Worker {
+    pub(super) fn new(hub: Arc<Hub>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKE)?));
+        let now = Instant::now();
+        Ok(Self {
+            poll,
+            seats: Slab::new(),
+            wheel: Wheel::new(now),
+            kit: Kit::new(hub, mailbox.clone(), now),
+            mailbox,
+            buffer: vec![0; READ_BUFFER],
+            next_turn: Vec::new(),
+            stopping: false,
+        })
+    }
+
+    pub(super) fn mailbox(&self) -> Arc<Mailbox> {
+        Arc::clone(&self.mailbox)
+    }
+
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(MAX_EVENTS);
+        let (mut letters, mut turn, mut up) = (Vec::new(), Vec::new(), Vec::new());
+        while !(self.stopping && self.seats.is_empty()) {
+            self.wait(&mut events);
+            for event in events.iter().filter(|event| event.token() != WAKE) {
+                self.handle_event(event);
+            }
+            self.mailbox.collect(&mut letters);
+            for letter in letters.drain(..) {
+                self.handle_letter(letter);
+            }
+            std::mem::swap(&mut turn, &mut self.next_turn);
+            for slot in turn.drain(..) {
+                if let Some(seat) = self.seats.get_mut(slot as usize) {
+                    seat.listed = false;
+                    self.serve(slot, true);
+                }
+            }
+            self.wheel.advance(self.kit.now, &mut up);
+            for (slot, due) in up.drain(..) {
+                self.handle_due(slot, due);
+            }
+        }
+    }
+
+    fn wait(&mut self, events: &mut Events) {
+        let idle = self.next_turn.is_empty() && self.mailbox.fall_asleep();
+        let timeout = if idle { self.wheel.wait(self.kit.now) } else { Some(Duration::ZERO) };
+        if let Err(error) = self.poll.poll(events, timeout)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            tracing::error!(%error, "a worker cannot poll");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.mailbox.wake_up();
+        self.kit.now = Instant::now();
+    }
+
+    fn handle_event(&mut self, event: &Event) {
+        let Token(slot) = event.token();
+        let Some(seat) = self.seats.get_mut(slot) else { return };
+        seat.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        // A short read usually means that the socket is empty, but not when an end waits behind.
+        let end_waits = event.is_read_closed() || event.is_error();
+        self.serve(slot as u32, event.is_writable());
+        if end_waits {
+            self.read_again(slot as u32);
+        }
+    }
+
+    fn read_again(&mut self, slot: u32) {
+        if let Some(seat) = self.seats.get_mut(slot as usize) {
+            seat.readable = true;
+            self.list(slot);
+        }
+    }
+
+    fn list(&mut self, slot: u32) {
+        if let Some(seat) = self.seats.get_mut(slot as usize)
+            && !seat.listed
+        {
+            seat.listed = true;
+            self.next_turn.push(slot);
+        }
+    }
+
+    /// Writes and reads what one session may write and read in one turn.
+    fn serve(&mut self, slot: u32, writable: bool) {
+        let Some(seat) = self.seats.get_mut(slot as usize) else { return };
+        if writable && seat.session.wants_write() {
+            seat.session.handle_writable(&mut self.kit, &mut &seat.stream);
+        }
+        if seat.readable && seat.session.wants_read(&self.kit) {
+            seat.readable = false;
+            match (&seat.stream).read(&mut self.buffer) {
+                Ok(0) => seat.session.handle_eof(&mut self.kit),
+                Ok(count) => {
+                    seat.readable = count == self.buffer.len();
+                    let input = self.buffer.get_mut(..count).unwrap_or_default();
+                    seat.session.handle_input(&mut self.kit, input, &mut &seat.stream);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => {}
+                    io::ErrorKind::Interrupted => seat.readable = true,
+                    _ => seat.session.handle_error(&mut self.kit),
+                },
+            }
+        }
+        self.settle(slot);
+    }
+
+    /// Does what a session wants after it was served.
+    fn settle(&mut self, slot: u32) {
+        let Some(seat) = self.seats.get_mut(slot as usize) else { return };
+        match seat.session.fate(&self.kit) {
+            Fate::Keep => {}
+            Fate::HalfClose => {
+                // It fails for a connection that is gone already; the next read finds that out.
+                let _ = seat.stream.shutdown(Shutdown::Write);
+            }
+            Fate::Close => return self.remove(slot, false),
+            Fate::Abort => return self.remove(slot, true),
+        }
+        if let Some(deadline) = seat.session.deadline(&self.kit) {
+            self.wheel.arm(slot, deadline, &mut seat.due);
+        }
+        if seat.readable && seat.session.wants_read(&self.kit) {
+            self.list(slot);
+        }
+    }
+
+    fn remove(&mut self, slot: u32, reset: bool) {
+        let seat = self.seats.remove(slot as usize);
+        if reset {
+            let _ = SockRef::from(&seat.stream).set_linger(Some(Duration::ZERO));
+        }
+        self.mailbox.load.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn handle_letter(&mut self, letter: Letter) {
+        match letter {
+            Letter::Join(stream, peer) => self.join(stream, peer),
+            Letter::Mail { slot, client, mail } => {
+                if let Some(seat) = self.seats.get_mut(slot as usize)
+                    && seat.session.id() == client
+                {
+                    seat.session.handle_mail(&mut self.kit, mail);
+                    self.list(slot);
+                }
+            }
+            Letter::Shutdown => self.shutdown(),
+        }
+    }
+
+    fn join(&mut self, mut stream: TcpStream, peer: SocketAddr) {
+        let entry = self.seats.vacant_entry();
+        let slot = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut stream, Token(slot), interest) {
+            tracing::warn!(%error, "a connection cannot be watched");
+            self.mailbox.load.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let session = Session::new(&self.kit, slot as u32, peer);
+        entry.insert(Seat { stream, session, due: NEVER, readable: false, listed: false });
+        if self.stopping {
+            self.shut(slot as u32);
+        }
+        self.settle(slot as u32);
+    }
+
+    fn shutdown(&mut self) {
+        self.stopping = true;
+        let slots: Vec<_> = self.seats.iter().map(|(slot, _)| slot as u32).collect();
+        for slot in slots {
+            self.shut(slot);
+        }
+    }
+
+    fn shut(&mut self, slot: u32) {
+        if let Some(seat) = self.seats.get_mut(slot as usize) {
+            seat.session.handle_mail(&mut self.kit, Mail::Shutdown);
+            self.list(slot);
+        }
+    }
+
+    fn handle_due(&mut self, slot: u32, due: Due) {
+        let Some(seat) = self.seats.get_mut(slot as usize) else { return };
+        if seat.due != due {
+            return;
+        }
+        seat.due = NEVER;
+        if seat.session.deadline(&self.kit).is_some_and(|deadline| deadline <= self.kit.now) {
+            seat.session.handle_timeout(&mut self.kit, &mut &seat.stream);
+        }
+        self.settle(slot);
+    }
+}
