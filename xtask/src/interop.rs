@@ -124,7 +124,7 @@ fn start_client(
     let failed = |error| format!("cannot start its client: {error}");
     let (stderr, _) = process::log_pair(log)?;
     let runner = dir.join(peer.runner[0]);
-    let runner = if runner.exists() { runner } else { PathBuf::from(peer.runner[0]) };
+    let runner = if runner.is_file() { runner } else { PathBuf::from(peer.runner[0]) };
     Command::new(runner)
         .args(&peer.runner[1..])
         .arg(root().join("conformance/interop").join(peer.script))

@@ -1,4 +1,4 @@
-//! Brings the Autobahn TestSuite into `target/autobahn`: Python 2.7 and pinned packages by pip.
+//! Brings the Autobahn `TestSuite` into `target/autobahn`: Python 2.7 and pinned packages by pip.
 //!
 //! The suite never moved to Python 3. The machine has to have a `CPython` 2.7 (`$PYTHON27`, on the
 //! path, or one of pyenv's); everything else comes from `PyPI` into a virtual environment.

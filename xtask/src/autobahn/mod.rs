@@ -1,4 +1,4 @@
-//! The Autobahn TestSuite against the server: what to run, how to judge it, what to print.
+//! The Autobahn `TestSuite` against the server: what to run, how to judge it, what to print.
 //!
 //! `install` brings the suite, `shards` drives it, `cases` names its cases, `expectations` reads
 //! what is allowed to differ, `verdict` compares. Results and logs stay in
