@@ -13,6 +13,9 @@ use crate::Result;
 /// What needs nobody's permission.
 const FINE: &[&str] = &["OK", "INFORMATIONAL"];
 
+/// How many faults are worth reading one by one.
+const SHOWN: usize = 40;
+
 /// What the suite reported of one case: its behaviour, that of its close, the peer's close code.
 #[derive(Clone, Debug)]
 pub(super) struct Outcome {
@@ -47,7 +50,7 @@ impl Verdict {
                 None => verdict.faults.push(format!("{case}: did not run")),
             }
         }
-        verdict.find_stale(listed, selected);
+        verdict.find_stale(listed, outcomes);
         verdict
     }
 
@@ -87,10 +90,10 @@ impl Verdict {
     }
 
     /// Lines that nothing needed. One whose cases all stayed out of this run is not judged.
-    fn find_stale(&mut self, listed: &BTreeSet<Case>, selected: &BTreeSet<Case>) {
+    fn find_stale(&mut self, listed: &BTreeSet<Case>, outcomes: &BTreeMap<Case, Outcome>) {
         for (line, used) in &self.allowed {
             let exists = listed.iter().any(|case| line.cases.matches(case));
-            let ran = selected.iter().any(|case| line.cases.matches(case));
+            let ran = outcomes.keys().any(|case| line.cases.matches(case));
             if *used == 0 && (ran || !exists) {
                 let Expectation { cases, behaviour, .. } = line;
                 self.faults.push(format!("stale expectation: {cases} {behaviour}"));
@@ -105,8 +108,11 @@ impl fmt::Display for Verdict {
             let Expectation { cases, behaviour, reason } = line;
             writeln!(f, "allowed {cases} {behaviour}, {used} times: {reason}")?;
         }
-        for fault in &self.faults {
+        for fault in self.faults.iter().take(SHOWN) {
             writeln!(f, "FAULT {fault}")?;
+        }
+        if let Some(more @ 1..) = self.faults.len().checked_sub(SHOWN) {
+            writeln!(f, "FAULT and {more} more")?;
         }
         writeln!(f, "behavior:      {}", counts(&self.behaviours))?;
         writeln!(f, "behaviorClose: {}", counts(&self.closes))
