@@ -35,7 +35,7 @@ pub(crate) fn fuzz_smoke(mut args: Args) -> Result<()> {
         let log = target().join(format!("fuzz-{name}.log"));
         process::run_logged(fuzz()?.args(["run", name, "--", &limit]), &log)?;
     }
-    println!("fuzz-smoke: {} targets, no crash", targets.len());
+    println!("fuzz-smoke: no crash; targets: {}", targets.len());
     Ok(())
 }
 
