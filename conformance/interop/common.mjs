@@ -1,0 +1,210 @@
+// What the JavaScript peers share: the lines that `cargo xtask interop` reads, messages to send,
+// and the checks that every client library can do. A peer brings an adapter with `send`, `next`,
+// `close` and a promise `closed` of `{ code, reason, clean }`.
+import assert from 'node:assert/strict';
+import http from 'node:http';
+
+export const SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 300 * 1024];
+export const MEBIBYTE = 1024 * 1024;
+export const MULTIBYTE = 'κόσμε, żółw, 日本語, 🐢🦀, \u{10ffff}';
+export const PATIENCE = 10_000;
+
+export const [, , openAddress, strictAddress] = process.argv;
+export const ECHO = `ws://${openAddress}/echo`;
+export const STRICT = `ws://${strictAddress}/echo`;
+export const GOOD_ORIGIN = 'https://good.example';
+export const BAD_ORIGIN = 'https://good.example.evil.example';
+
+/** Text of `size` bytes, every position telling. */
+export function text(size) {
+  return Array.from({ length: size }, (_, at) => String.fromCharCode(33 + (at * 7) % 94)).join('');
+}
+
+/** `size` bytes of every value. */
+export function bytes(size) {
+  return Uint8Array.from({ length: size }, (_, at) => (at * 31 + (at >> 8)) & 255);
+}
+
+/** Rejects when `promise` takes longer than any check should. */
+export function inTime(promise, what) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: nothing within ${PATIENCE} ms`)), PATIENCE);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** Messages as they come, for whoever asks for the next one. */
+export class Inbox {
+  #messages = [];
+  #waiting = [];
+
+  put(message) {
+    const waiting = this.#waiting.shift();
+    if (waiting) waiting(message);
+    else this.#messages.push(message);
+  }
+
+  next() {
+    if (this.#messages.length > 0) return Promise.resolve(this.#messages.shift());
+    return inTime(new Promise((resolve) => this.#waiting.push(resolve)), 'message');
+  }
+}
+
+/** The adapter for everything that looks like a browser's `WebSocket`. */
+export class EventPeer {
+  #inbox = new Inbox();
+
+  /** Resolves when the socket is open, rejects when the server refused it. */
+  static async open(socket) {
+    const peer = new EventPeer(socket);
+    await inTime(new Promise((resolve, reject) => {
+      socket.addEventListener('open', resolve, { once: true });
+      socket.addEventListener('error', (event) => reject(new Error(event.message || 'refused')));
+    }), 'opening handshake');
+    return peer;
+  }
+
+  constructor(socket) {
+    this.socket = socket;
+    socket.binaryType = 'arraybuffer';
+    socket.addEventListener('message', ({ data }) => {
+      this.#inbox.put(typeof data === 'string' ? data : new Uint8Array(data));
+    });
+    this.closed = new Promise((resolve) => {
+      socket.addEventListener('close', ({ code, reason, wasClean }) => {
+        resolve({ code, reason, clean: wasClean });
+      });
+    });
+  }
+
+  send(message) {
+    this.socket.send(message);
+  }
+
+  next() {
+    return this.#inbox.next();
+  }
+
+  close(code, reason) {
+    this.socket.close(code, reason);
+  }
+}
+
+/** Runs checks one after the other and says how each went. */
+export class Checks {
+  #failed = 0;
+
+  constructor(name, version) {
+    console.log(`peer ${name} ${version}`);
+  }
+
+  async check(name, run) {
+    try {
+      await inTime(run(), 'check');
+      console.log(`ok ${name}`);
+    } catch (error) {
+      this.#failed += 1;
+      console.log(`FAIL ${name}: ${error.message.split('\n').join(' ').slice(0, 300)}`);
+    }
+  }
+
+  /** The last check: every open client hears 1001 when the server is told to stop. */
+  async finish(connect) {
+    await this.check('SIGTERM closes every client with 1001', async () => {
+      const peers = await Promise.all([connect(ECHO), connect(ECHO), connect(ECHO)]);
+      for (const peer of peers) {
+        peer.send('here');
+        assert.equal(await peer.next(), 'here');
+      }
+      console.log('ready for shutdown');
+      for (const peer of peers) await closedWith(peer, 1001);
+    });
+    console.log('done');
+    process.exit(this.#failed === 0 ? 0 : 1);
+  }
+}
+
+/** Waits for the end of the connection: a whole closing handshake with `code`. */
+export async function closedWith(peer, code) {
+  const closed = await inTime(peer.closed, `close ${code}`);
+  assert.equal(closed.code, code, `close code ${closed.code}, not ${code}`);
+  assert.equal(closed.clean, true, 'the closing handshake was not clean');
+}
+
+/** Sends `message` and expects the same back. */
+export async function echoed(peer, message) {
+  peer.send(message);
+  same(await peer.next(), message);
+}
+
+/** Compares messages without printing a third of a mebibyte on a difference. */
+export function same(got, want) {
+  assert.equal(typeof got, typeof want, `a ${typeof got} came back for a ${typeof want}`);
+  assert.equal(got.length, want.length, `${got.length} of ${want.length} came back`);
+  assert.ok(Buffer.compare(Buffer.from(got), Buffer.from(want)) === 0, 'the content differs');
+}
+
+/** Echoes of every size, in one connection per kind. */
+export async function echoChecks(checks, connect) {
+  for (const [kind, make] of [['text', text], ['binary', bytes]]) {
+    const peer = await connect(ECHO);
+    for (const size of SIZES) {
+      await checks.check(`${kind} echo of ${size} bytes`, () => echoed(peer, make(size)));
+    }
+    await checks.check(`close after ${kind} echoes`, async () => {
+      peer.close(1000, 'thank you');
+      await closedWith(peer, 1000);
+    });
+  }
+  await checks.check('multi-byte text', async () => {
+    const peer = await connect(ECHO);
+    await echoed(peer, MULTIBYTE);
+    await echoed(peer, MULTIBYTE.repeat(2000));
+    peer.close(1000);
+    await closedWith(peer, 1000);
+  });
+  await checks.check('a hundred messages keep their order', async () => {
+    const peer = await connect(ECHO);
+    for (let at = 0; at < 100; at += 1) peer.send(`${at}`);
+    for (let at = 0; at < 100; at += 1) assert.equal(await peer.next(), `${at}`);
+    peer.close(1000);
+    await closedWith(peer, 1000);
+  });
+}
+
+/** A message of 1 MiB is the largest that is accepted. */
+export async function limitChecks(checks, connect) {
+  await checks.check('a message of 1 MiB is echoed', async () => {
+    const peer = await connect(ECHO);
+    await echoed(peer, bytes(MEBIBYTE));
+    peer.close(1000);
+    await closedWith(peer, 1000);
+  });
+  await checks.check('a message over 1 MiB is answered with 1009', async () => {
+    const peer = await connect(ECHO);
+    peer.send(bytes(MEBIBYTE + 1));
+    await closedWith(peer, 1009);
+  });
+}
+
+/** What plain HTTP gets. */
+export async function httpChecks(checks) {
+  await checks.check('plain GET of a WebSocket resource is answered with 426', async () => {
+    const answer = await get('/echo');
+    assert.equal(answer.statusCode, 426);
+    assert.match(answer.headers.upgrade ?? '', /websocket/i);
+  });
+  await checks.check('plain GET of an unknown path is answered with 404', async () => {
+    assert.equal((await get('/nowhere')).statusCode, 404);
+  });
+}
+
+function get(path) {
+  return new Promise((resolve, reject) => {
+    http.get(`http://${openAddress}${path}`, { agent: false }, (answer) => {
+      answer.resume();
+      answer.on('end', () => resolve(answer));
+    }).on('error', reject);
+  });
+}
