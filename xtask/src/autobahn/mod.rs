@@ -56,7 +56,7 @@ pub(crate) fn conformance(mut args: Args) -> Result<()> {
     shards::clear(&out)?;
     let server = if url.is_none() {
         let (binary, log) = (server::binary(chosen)?, out.join("server.log"));
-        Some(Server::start(&binary, &["--origin", "any", "--max-message", MAX_MESSAGE], log)?)
+        Some(Server::start(&binary, &["--origin", "any", "--max-message-size", MAX_MESSAGE], log)?)
     } else {
         None
     };
