@@ -1,7 +1,7 @@
 //! The `echo` measurement: every scenario on every server, in turns, and the verdict on clws.
 
 use std::fs;
-use std::io::{Error, Result};
+use std::io::{Error, ErrorKind, IsTerminal, Result, stderr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ fn measure(
     let mut table = Table::new(scenario, servers);
     for round in 1..=args.rounds {
         for (place, server) in servers.iter().enumerate() {
-            eprint!("\r\x1b[K{} · round {round} · {}", scenario.title, server.name());
+            progress(&format!("{} · round {round} · {}", scenario.title, server.name()));
             let run = one_run(args, launch, scenario, *server).map_err(|error| {
                 let text = format!("{} · {}: {error}", scenario.title, server.name());
                 Error::new(error.kind(), text)
@@ -82,8 +82,15 @@ fn measure(
             table.push(place, run);
         }
     }
-    eprint!("\r\x1b[K");
+    progress("");
     Ok(table)
+}
+
+/// Shows what is under way, where someone watches.
+fn progress(text: &str) {
+    if stderr().is_terminal() {
+        eprint!("\r\x1b[K{text}");
+    }
 }
 
 /// A fresh process and fresh clients; CPU time is read while both are quiet.

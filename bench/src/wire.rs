@@ -119,7 +119,7 @@ pub(crate) fn random_mask() -> Result<[u8; 4]> {
 }
 
 /// A payload of exactly `len` bytes: random ones, or valid UTF-8 of two-, three- and four-byte
-/// characters in random order.
+/// characters.
 pub(crate) fn payload(kind: Kind, len: usize) -> Result<Vec<u8>> {
     let mut bytes = vec![0; len];
     fill_random(&mut bytes)?;
@@ -129,17 +129,18 @@ pub(crate) fn payload(kind: Kind, len: usize) -> Result<Vec<u8>> {
     })
 }
 
-/// As many bytes of text as there are random ones; only the last byte may be ASCII.
+/// As many bytes of text as there are random ones, word by word in random order; ASCII only where
+/// no other character fits.
 fn multi_byte_text(random: &[u8]) -> Vec<u8> {
-    const CHARS: [&str; 6] = ["ü", "ж", "語", "€", "🦀", "𝄞"];
-    let mut text = Vec::with_capacity(random.len());
-    for byte in random {
+    const WORDS: [&str; 5] = ["жизнь", "ελληνικά", "日本語", "한국어문자", "🦀🚀🎉"];
+    let mut text = String::with_capacity(random.len());
+    let mut picks = random.iter().map(|byte| WORDS[usize::from(*byte) % WORDS.len()]);
+    while text.len() < random.len() {
         let room = random.len() - text.len();
-        let fits = CHARS.iter().take_while(|char| char.len() <= room).count();
-        let next = if fits == 0 { "." } else { CHARS[usize::from(*byte) % fits] };
-        text.extend_from_slice(&next.as_bytes()[..next.len().min(room)]);
+        let word = picks.next().filter(|word| word.len() <= room);
+        text.push_str(word.unwrap_or(if room > 1 { "ü" } else { "." }));
     }
-    text
+    text.into_bytes()
 }
 
 fn fill_random(mut bytes: &mut [u8]) -> Result<()> {

@@ -8,10 +8,8 @@ mod fast_websockets;
 mod tokio_tungstenite;
 mod tokio_websockets;
 
-use std::future::poll_fn;
 use std::io::Result;
 use std::net::SocketAddr;
-use std::task::{Poll, ready};
 
 use clap::ValueEnum;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
@@ -41,6 +39,9 @@ pub(crate) fn serve(peer: Peer, address: SocketAddr, many_clients: bool) -> Resu
 /// The largest message the peers accept, in bytes.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
+/// The most messages of one client that are read before the first is answered.
+const AT_HAND: usize = 64;
+
 /// Runs a task per client on a runtime of one thread, each without tokio's cooperative budget, as
 /// the peers' own echo examples do.
 fn serve_tasks<F>(address: SocketAddr, task: impl Fn(TcpStream) -> F) -> Result<()>
@@ -60,30 +61,22 @@ where
 
 /// Sends every message for which `is_data` holds back, until the client leaves.
 ///
-/// Writes are flushed when no further message is at hand, so that messages that arrived together
-/// leave together.
-async fn echo<S, M, E>(mut socket: S, is_data: impl Fn(&M) -> bool)
+/// All messages at hand are read before any is sent and flushed once, so that what arrived together
+/// leaves together.
+async fn echo<S, M, E>(socket: S, is_data: impl Fn(&M) -> bool)
 where
     S: Stream<Item = std::result::Result<M, E>> + Sink<M, Error = E> + Unpin,
 {
-    let mut unflushed = false;
-    while let Some(Ok(message)) = poll_fn(|context| {
-        let next = socket.poll_next_unpin(context);
-        if next.is_pending() && unflushed {
-            if ready!(socket.poll_flush_unpin(context)).is_err() {
-                return Poll::Ready(None);
+    let mut socket = socket.ready_chunks(AT_HAND);
+    while let Some(messages) = socket.next().await {
+        for message in messages {
+            let Ok(message) = message else { return };
+            if is_data(&message) && socket.get_mut().feed(message).await.is_err() {
+                return;
             }
-            unflushed = false;
         }
-        next
-    })
-    .await
-    {
-        if is_data(&message) {
-            unflushed = true;
-            if socket.feed(message).await.is_err() {
-                break;
-            }
+        if socket.get_mut().flush().await.is_err() {
+            return;
         }
     }
 }
