@@ -49,6 +49,9 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
 /// Measures and prints; false when `--check` was asked for and a target was missed.
 pub(crate) fn run(args: &EchoArgs, launch: &Launch) -> Result<bool> {
     let servers = launch.available(&crate::chosen(&args.servers));
+    if servers.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, "no server to measure"));
+    }
     let scenarios = ALL
         .iter()
         .filter(|scenario| args.scenarios.is_empty() || args.scenarios.contains(&scenario.id));

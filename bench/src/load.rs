@@ -201,3 +201,75 @@ fn encode(scenario: &Scenario, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8>
     }
     batch
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+    use crate::scenario::ScenarioId;
+    use crate::wire::Kind;
+
+    const SCENARIO: Scenario = Scenario {
+        id: ScenarioId::Small,
+        title: "",
+        clients: 1,
+        kind: Kind::Binary,
+        payload: 100,
+        in_flight: 3,
+        target: 1.0,
+    };
+
+    /// Gives one client's bytes back, the handshake untouched and the rest through `change`.
+    fn echo_once(change: fn(&mut Vec<u8>)) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let mut buffer = [0; 4096];
+            let mut opened = false;
+            while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                let mut bytes = buffer[..count].to_vec();
+                if opened {
+                    change(&mut bytes);
+                }
+                opened = opened || bytes.ends_with(b"\r\n\r\n");
+                if stream.write_all(&bytes).is_err() {
+                    break;
+                }
+            }
+        });
+        address
+    }
+
+    fn run(change: fn(&mut Vec<u8>)) -> Result<Count> {
+        Load::connect(echo_once(change), &SCENARIO, true)?.run(Duration::from_millis(20))
+    }
+
+    #[test]
+    fn whole_batches_are_counted() {
+        let count = run(|_| ()).expect("an honest echo");
+        assert!(count.messages >= 3 && count.messages.is_multiple_of(3));
+    }
+
+    #[test]
+    fn a_changed_byte_is_found() {
+        let error = run(|bytes| *bytes.last_mut().expect("not empty") ^= 1).expect_err("changed");
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn a_surplus_byte_is_found() {
+        let error = run(|bytes| bytes.push(0)).expect_err("one too many");
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn a_handshake_without_its_answer_is_refused() {
+        let address = echo_once(|_| ());
+        let error = Load::connect(address, &SCENARIO, false).expect_err("no protocol there");
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+    }
+}

@@ -13,7 +13,7 @@ mod scenario;
 mod server;
 mod wire;
 
-use std::io::Result;
+use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,10 +39,10 @@ struct Cli {
           default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/clws"))]
     clws: PathBuf,
     /// Core of the server under test
-    #[arg(long, global = true, default_value_t = 0)]
+    #[arg(long, global = true, default_value_t = 0, value_parser = core)]
     server_core: usize,
     /// Core of the load
-    #[arg(long, global = true, default_value_t = 1)]
+    #[arg(long, global = true, default_value_t = 1, value_parser = core)]
     load_core: usize,
     /// Show what the servers print
     #[arg(long, global = true)]
@@ -105,12 +105,21 @@ fn run(cli: &Cli) -> Result<bool> {
     Ok(true)
 }
 
+fn core(text: &str) -> std::result::Result<usize, String> {
+    match text.parse() {
+        Ok(core) if core < CpuSet::MAX_CPU => Ok(core),
+        _ => Err(format!("a core's number below {}", CpuSet::MAX_CPU)),
+    }
+}
+
 /// Keeps the load off the server's core.
 fn pin(core: usize) -> Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);
-    sched_setaffinity(None, &cores)?;
-    Ok(())
+    sched_setaffinity(None, &cores).map_err(|error| {
+        let text = format!("core {core} for the load: {error} (choose with --load-core)");
+        Error::new(ErrorKind::InvalidInput, text)
+    })
 }
 
 /// The named servers in the order they are measured; all where none is named.
