@@ -17,7 +17,7 @@ use crate::server::{self, Server};
 use crate::{Result, node};
 
 /// For all checks of one peer; they take seconds.
-const TIME_LIMIT: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_mins(2);
 
 const PACKAGES: &[&str] = &["ws@8.23.0", "websocket@1.0.35"];
 

@@ -318,13 +318,16 @@ impl Connection {
         opcode: OpCode,
         payload: &'a [u8],
     ) -> Result<Option<Event<'a>>, ProtocolError> {
+        if self.phase != Phase::Open {
+            return Ok(None);
+        }
         let message = if opcode == OpCode::Text {
             let text = crate::utf8::check(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
             Message::Text(Cow::Borrowed(text))
         } else {
             Message::Binary(Cow::Borrowed(payload))
         };
-        Ok((self.phase == Phase::Open).then_some(Event::Message(message)))
+        Ok(Some(Event::Message(message)))
     }
 
     fn assemble(
@@ -334,6 +337,9 @@ impl Connection {
         now: Instant,
         pool: &mut Pool,
     ) -> Result<(), ProtocolError> {
+        if self.phase != Phase::Open {
+            return Ok(());
+        }
         let text = current.opcode == OpCode::Text;
         let message = self.message.get_or_insert_with(|| Box::new(Partial::new(text, now, pool)));
         let mut key = current.key;

@@ -154,13 +154,12 @@ mod tests {
             size in 1_usize..9,
         ) {
             let fed = feed(bytes.chunks(size));
-            match str::from_utf8(&bytes) {
-                Ok(text) => prop_assert_eq!(fed.as_deref(), Ok(text)),
-                Err(_) => {
-                    let at = first_bad(&bytes).unwrap_or(bytes.len());
-                    let piece_end = at.div_ceil(size) * size;
-                    prop_assert_eq!(fed, Err(piece_end.min(bytes.len())));
-                }
+            if let Ok(text) = str::from_utf8(&bytes) {
+                prop_assert_eq!(fed.as_deref(), Ok(text));
+            } else {
+                let at = first_bad(&bytes).unwrap_or(bytes.len());
+                let piece_end = at.div_ceil(size) * size;
+                prop_assert_eq!(fed, Err(piece_end.min(bytes.len())));
             }
         }
     }

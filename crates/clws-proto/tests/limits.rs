@@ -88,7 +88,7 @@ fn healthy_messages_are_never_refused_however_many() {
 #[test]
 fn a_declared_length_allocates_nothing_before_the_bytes_come() {
     let mut server = End::server(Config::default());
-    server.receive(&masked(true, Binary, &[0; 1_000_000])[..20]);
+    server.receive(&masked(true, Binary, &vec![0; 1_000_000])[..20]);
     server.connection.discard(&mut server.pool);
     assert!(server.pool.kept() < 1000, "{} bytes for six received", server.pool.kept());
 }

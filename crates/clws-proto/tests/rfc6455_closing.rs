@@ -3,7 +3,6 @@
 mod common;
 
 use clws_proto::connection::{Config, Expired};
-use clws_proto::error::ProtocolError;
 use clws_proto::frame::OpCode::{Close, Continuation, Ping, Text};
 use common::{End, Seen, masked, plain, settle};
 use std::time::Duration;
@@ -75,15 +74,31 @@ fn section_5_5_1_data_after_a_close_is_not_read() {
 }
 
 #[test]
-fn messages_that_cross_our_close_are_checked_but_not_delivered() {
+fn messages_that_cross_our_close_are_not_delivered_and_hold_no_memory() {
     let (_, mut server) = pair();
     server.close(1000, "");
     server.receive(&masked(true, Text, b"crossing"));
     server.receive(&[masked(false, Text, b"a"), masked(true, Continuation, b"b")].concat());
+    server.receive(&masked(true, Text, &[b'x'; 10_000])[..5000]);
     assert_eq!(server.seen, []);
-    server.receive(&masked(true, Text, b"\xff"));
-    assert_eq!(server.seen, [Seen::Error(ProtocolError::InvalidUtf8)]);
-    assert!(server.connection.is_finished());
+    server.connection.discard(&mut server.pool);
+    assert_eq!(server.pool.kept(), 0);
+}
+
+/// Text that ends inside a character, after this end's close frame: once the verdict depended on
+/// whether it came in one piece.
+#[test]
+fn text_after_our_close_has_one_verdict_however_it_is_cut() {
+    for size in [1, 2, 1000] {
+        let (_, mut server) = pair();
+        server.close(1000, "");
+        for piece in masked(true, Text, b"cut \xe2\x82").chunks(size) {
+            server.receive(piece);
+        }
+        assert_eq!((server.seen.len(), server.connection.is_finished()), (0, false), "by {size}");
+        server.receive(&masked(true, Close, b"\x03\xe8"));
+        assert!(server.connection.is_finished());
+    }
 }
 
 #[test]

@@ -73,6 +73,10 @@ pub(crate) struct Shared {
     pub(crate) data: Option<Box<dyn Any + Send + Sync>>,
     /// Whether sends are taken at all.
     pub(crate) open: AtomicBool,
+    /// Whether the session has ended: nothing waits any more.
+    pub(crate) gone: AtomicBool,
+    /// Whether a sender was told of backpressure and waits for `drained`.
+    pub(crate) pressed: AtomicBool,
     /// Bytes on their way here or waiting for the socket, without what the running callback sends.
     pub(crate) queued: AtomicUsize,
     /// Letters on their way. While there are any, direct sends would overtake them.
@@ -144,7 +148,10 @@ impl Client {
 
     /// Bytes that wait to be written to the client's socket, frame headers included.
     pub fn queued_bytes(&self) -> usize {
-        let own = scope::queue_of(self.0.id, |queue, _| queue.len() - queue.counted);
+        if self.0.gone.load(Ordering::Acquire) {
+            return 0;
+        }
+        let own = scope::queue_of(self.address(), |queue, _| queue.len() - queue.counted);
         self.0.queued.load(Ordering::Relaxed) + own.unwrap_or(0)
     }
 
@@ -175,7 +182,7 @@ impl Client {
         let order = CloseOrder { code: Some(code), reason: reason.to_owned(), rejected: false };
         let mut order = Some(order);
         if self.no_letters_under_way() {
-            scope::queue_of(self.0.id, |queue, _| {
+            scope::queue_of(self.address(), |queue, _| {
                 queue.open = false;
                 queue.close = queue.close.take().or(order.take());
             });
@@ -187,6 +194,10 @@ impl Client {
         }
     }
 
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
     fn no_letters_under_way(&self) -> bool {
         self.0.letters.load(Ordering::Acquire) == 0
     }
@@ -196,13 +207,14 @@ impl Client {
         let shared = &*self.0;
         let header = FrameHeader::new(opcode, payload.len());
         let direct = || {
-            scope::queue_of(shared.id, |queue, lent| {
-                let before = queue.len();
-                let admitted = admit(queue, before, shared.limits.send_queue_high);
-                if !matches!(admitted, Outcome::Dropped(_)) {
-                    queue.push(&header, payload, lent);
+            scope::queue_of(self.address(), |queue, lent| {
+                let high = shared.limits.send_queue_high;
+                if let Err(dropped) = admit(queue, high) {
+                    return Outcome::Dropped(dropped);
                 }
-                outcome(admitted, queue.len(), &shared.limits)
+                queue.push(&header, payload, lent);
+                queue.pressed |= queue.len() >= high;
+                if queue.len() >= high { Outcome::Backpressure } else { Outcome::Sent }
             })
         };
         let done = if self.no_letters_under_way() { direct() } else { None };
@@ -224,8 +236,13 @@ impl Client {
         }
         let mut frames = Vec::with_capacity(len);
         frame::write(&mut frames, opcode, payload, None);
+        let pressed = before + len >= shared.limits.send_queue_high;
+        if pressed {
+            // Before the letter, so that the session sees it with the letter.
+            shared.pressed.store(true, Ordering::Release);
+        }
         self.post(Mail::Frames(frames));
-        outcome(Outcome::Sent, before + len, &shared.limits)
+        if pressed { Outcome::Backpressure } else { Outcome::Sent }
     }
 
     pub(crate) fn post(&self, mail: Mail) {
@@ -234,23 +251,16 @@ impl Client {
     }
 }
 
-fn admit(queue: &mut SendQueue, before: usize, high: usize) -> Outcome {
+fn admit(queue: &mut SendQueue, high: usize) -> Result<(), Dropped> {
     if !queue.open {
-        return Outcome::Dropped(Dropped::Closed);
+        return Err(Dropped::Closed);
     }
-    if before >= high {
+    if queue.len() >= high {
         queue.open = false;
         queue.overrun = true;
-        return Outcome::Dropped(Dropped::Overrun);
+        return Err(Dropped::Overrun);
     }
-    Outcome::Sent
-}
-
-fn outcome(admitted: Outcome, queued: usize, limits: &Limits) -> Outcome {
-    match admitted {
-        Outcome::Sent if queued >= limits.send_queue_high => Outcome::Backpressure,
-        other => other,
-    }
+    Ok(())
 }
 
 /// Clients are equal when they are the same connection of the same server.

@@ -26,3 +26,14 @@ pub use origin::Origin;
 pub use request::Request;
 pub use resource::{Accept, Cause, Closed, Reject, Resource};
 pub use server::{Server, ServerHandle};
+
+/// The pages whose code blocks are compiled.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/tutorial.md")]
+    struct Tutorial;
+    #[doc = include_str!("../../../docs/limits.md")]
+    struct Limits;
+}

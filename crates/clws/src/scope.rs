@@ -10,7 +10,7 @@ use std::ops::Range;
 
 #[derive(Debug)]
 struct Scope {
-    client: u64,
+    client: usize,
     queue: Box<SendQueue>,
     lent: Lent,
 }
@@ -20,7 +20,10 @@ thread_local! {
 }
 
 /// Puts a client's queue in reach of its callbacks; `input` is the receive buffer they are lent.
-pub(crate) fn enter(client: u64, queue: Box<SendQueue>, input: &[u8]) {
+///
+/// `client` is the address of what its handles share: unlike its number, no client of another
+/// server has it.
+pub(crate) fn enter(client: usize, queue: Box<SendQueue>, input: &[u8]) {
     let lent = Lent { input: Lent::range_of(input), message: 0..0 };
     SCOPE.with_borrow_mut(|scope| *scope = Some(Scope { client, queue, lent }));
 }
@@ -47,7 +50,10 @@ pub(crate) fn queue<T>(then: impl FnOnce(&mut SendQueue) -> T) -> Option<T> {
 
 /// The queue of `client`, if it is this client's callback that runs here.
 #[inline]
-pub(crate) fn queue_of<T>(client: u64, then: impl FnOnce(&mut SendQueue, &Lent) -> T) -> Option<T> {
+pub(crate) fn queue_of<T>(
+    client: usize,
+    then: impl FnOnce(&mut SendQueue, &Lent) -> T,
+) -> Option<T> {
     SCOPE.with_borrow_mut(|scope| match scope {
         Some(scope) if scope.client == client => Some(then(&mut scope.queue, &scope.lent)),
         _ => None,

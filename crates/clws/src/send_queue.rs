@@ -91,6 +91,8 @@ pub(crate) struct SendQueue {
     /// Set by the session while user code runs: whether messages are taken at all.
     pub(crate) open: bool,
     pub(crate) overrun: bool,
+    /// A callback was told of backpressure.
+    pub(crate) pressed: bool,
     /// How many of the waiting bytes are in the client's shared count already.
     pub(crate) counted: usize,
     pub(crate) close: Option<CloseOrder>,
@@ -271,15 +273,16 @@ impl SendQueue {
         self.advance(count, pool);
         self.close = None;
         self.overrun = false;
+        self.pressed = false;
+    }
+
+    /// Whether user code did something the session has not heard of yet.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.close.is_some() || self.overrun || self.pressed
     }
 
     /// Whether its buffer is small enough to wait for the next client.
-    /// Whether user code asked for something the session has not done yet.
-    #[inline]
-    pub(crate) fn is_ordered(&self) -> bool {
-        self.close.is_some() || self.overrun
-    }
-
     pub(crate) fn is_reusable(&self, max: usize) -> bool {
         self.bytes.capacity() <= max
     }

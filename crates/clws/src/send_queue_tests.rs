@@ -26,7 +26,7 @@ fn push(queue: &mut SendQueue, payload: &[u8], lent: &Lent) {
 
 #[test]
 fn a_lent_payload_is_not_copied_and_its_header_joins_it() {
-    let mut input: Vec<u8> = (0..5000).map(|i| i as u8).collect();
+    let mut input: Vec<u8> = (0..5000_u32).map(|i| i as u8).collect();
     let lent = Lent { input: Lent::range_of(&input), message: 0..0 };
     let mut queue = SendQueue::default();
     push(&mut queue, &input[8..4008], &lent);

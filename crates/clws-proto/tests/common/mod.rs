@@ -45,7 +45,7 @@ pub struct End {
 
 impl End {
     pub fn server(config: Config) -> Self {
-        Self::new(|config, now| Connection::server(config, now), config)
+        Self::new(Connection::server, config)
     }
 
     pub fn client(config: Config) -> Self {

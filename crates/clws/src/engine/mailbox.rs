@@ -23,7 +23,8 @@ pub(super) enum Letter {
 
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    letters: Mutex<Vec<Letter>>,
+    /// `None` once the worker has ended: what comes then is dropped.
+    letters: Mutex<Option<Vec<Letter>>>,
     asleep: AtomicBool,
     waker: Waker,
     /// How many connections the worker has, counting those on their way.
@@ -33,7 +34,7 @@ pub(super) struct Mailbox {
 impl Mailbox {
     pub(super) fn new(waker: Waker) -> Self {
         Self {
-            letters: Mutex::default(),
+            letters: Mutex::new(Some(Vec::new())),
             asleep: AtomicBool::new(false),
             waker,
             load: AtomicUsize::new(0),
@@ -41,7 +42,10 @@ impl Mailbox {
     }
 
     pub(super) fn post(&self, letter: Letter) {
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
+        match &mut *self.letters.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(letters) => letters.push(letter),
+            None => return,
+        }
         // Ordered against `fall_asleep`: either this sees the worker asleep, or the worker sees
         // the letter.
         if self.asleep.swap(false, Ordering::SeqCst)
@@ -54,7 +58,9 @@ impl Mailbox {
     /// Says that the worker will sleep until it is woken; `false` when letters are waiting.
     pub(super) fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
-        let empty = self.letters.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let empty = letters.as_ref().is_none_or(Vec::is_empty);
+        drop(letters);
         if !empty {
             self.wake_up();
         }
@@ -68,7 +74,14 @@ impl Mailbox {
     /// Exchanges the letters for an empty `batch`, whose memory serves the next ones.
     pub(super) fn collect(&self, batch: &mut Vec<Letter>) {
         let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut *letters, batch);
+        if let Some(letters) = &mut *letters {
+            std::mem::swap(letters, batch);
+        }
+    }
+
+    /// Takes no more letters and drops those that wait, connections among them.
+    pub(super) fn shut(&self) {
+        *self.letters.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -103,6 +103,7 @@ impl Worker {
                 self.handle_due(slot, due);
             }
         }
+        self.mailbox.shut();
     }
 
     fn wait(&mut self, events: &mut Events) {

@@ -6,7 +6,7 @@ use crate::session::Fate;
 use clws_proto::frame::OpCode::{self, Binary, Ping, Pong, Text};
 use std::time::Duration;
 
-/// SplitMix64: small, and the same everywhere.
+/// `SplitMix64`: small, and the same everywhere.
 struct Random(u64);
 
 impl Random {
@@ -29,7 +29,7 @@ fn small() -> Limits {
 
 fn stream(random: &mut Random) -> (Vec<u8>, Vec<(OpCode, Vec<u8>)>) {
     let (mut bytes, mut answers) = (Vec::new(), Vec::new());
-    for number in 0..1 + random.below(30) {
+    for number in 0..=random.below(30) {
         let size = match random.below(4) {
             0 => random.below(10),
             1 => random.below(3000),
@@ -111,7 +111,7 @@ fn whenever_the_peer_goes_disconnected_comes_once_and_all_memory_is_back() {
                 rig.receive(&masked(Text, b"echo"));
                 rig.session.handle_eof(&mut rig.kit);
             }
-            _ => rig.pass(Duration::from_secs(60)),
+            _ => rig.pass(Duration::from_mins(1)),
         }
         rig.look();
         assert!(matches!(rig.fates.last(), Some(Fate::Close | Fate::Abort)), "seed {seed}");

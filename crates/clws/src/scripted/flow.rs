@@ -23,11 +23,11 @@ fn the_answers_to_one_read_leave_in_one_write() {
 #[test]
 fn an_idle_session_owns_no_buffer() {
     let mut rig = Rig::open(Limits::default(), Rig::idle());
-    for payload in [&[7; 10][..], &[7; 3000], &[7; 50_000]] {
-        rig.receive(&masked(Binary, payload));
+    for payload in [vec![7; 10], vec![7; 3000], vec![7; 50_000]] {
+        rig.receive(&masked(Binary, &payload));
         assert!(!rig.owns_buffers());
     }
-    for piece in masked(Binary, &[7; 300_000]).chunks(1000) {
+    for piece in masked(Binary, &vec![7; 300_000]).chunks(1000) {
         rig.receive(piece);
     }
     assert!(!rig.owns_buffers());

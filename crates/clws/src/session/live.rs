@@ -27,11 +27,17 @@ pub(super) struct Live {
     cause: Option<Cause>,
     said: Option<Box<(u16, String)>>,
     pub(super) overrun: bool,
+    /// User code was told of backpressure and waits for `drained`.
+    pub(super) pressed: bool,
 }
 
 impl Live {
     pub(super) fn new(client: Client, connection: Connection) -> Self {
-        Self { client, connection, cause: None, said: None, overrun: false }
+        Self { client, connection, cause: None, said: None, overrun: false, pressed: false }
+    }
+
+    pub(super) fn address(&self) -> usize {
+        self.client.address()
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -159,7 +165,7 @@ impl Live {
     #[inline]
     fn control(&mut self, kit: &Kit) -> usize {
         scope::queue(|queue| {
-            if queue.is_ordered() || self.connection.has_output() || !queue.open {
+            if queue.has_news() || self.connection.has_output() || !queue.open {
                 self.control_queue(kit, queue);
             }
             queue.len()
@@ -172,6 +178,7 @@ impl Live {
             let cause = if rejected { Cause::Rejected } else { Cause::Server };
             self.close(kit.now, cause, code, &reason);
         }
+        self.pressed |= std::mem::take(&mut queue.pressed);
         if std::mem::take(&mut queue.overrun) {
             self.overrun(kit.now);
         }
@@ -190,7 +197,10 @@ impl Live {
 
     pub(super) fn handle_mail(&mut self, kit: &Kit, queue: &mut SendQueue, mail: Mail) {
         let shared = &*self.client.0;
-        shared.letters.fetch_sub(1, Ordering::AcqRel);
+        if !matches!(mail, Mail::Shutdown) {
+            shared.letters.fetch_sub(1, Ordering::AcqRel);
+            self.pressed |= shared.pressed.swap(false, Ordering::AcqRel);
+        }
         match mail {
             Mail::Frames(frames) if self.is_open() => {
                 queue.counted += frames.len();
@@ -237,6 +247,7 @@ impl Live {
     pub(super) fn end(mut self, kit: &mut Kit) {
         self.connection.discard(&mut kit.pool);
         self.client.0.open.store(false, Ordering::Release);
+        self.client.0.gone.store(true, Ordering::Release);
         kit.hub.clients().remove(&self.client.id());
         kit.hub.release();
         kit.hub.counters.disconnected.add(1);

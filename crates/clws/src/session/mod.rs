@@ -45,6 +45,8 @@ enum Phase {
     Ending {
         until: Instant,
         half_closed: bool,
+        /// The peer closed its side.
+        heard_end: bool,
     },
     Gone {
         abort: bool,
@@ -69,8 +71,6 @@ pub(crate) struct Session {
     stash: Option<Box<Stash>>,
     /// Since when bytes wait without any being taken.
     stalled: Option<Instant>,
-    /// The queue reached its high mark and has not fallen below its low mark.
-    pressed: bool,
 }
 
 impl Session {
@@ -85,7 +85,6 @@ impl Session {
             queue: None,
             stash: None,
             stalled: None,
-            pressed: false,
         }
     }
 
@@ -109,7 +108,7 @@ impl Session {
         while let Phase::Live(live) = &mut self.phase {
             let mut queue = self.queue.take().unwrap_or_else(|| kit.queue());
             queue.open = live.is_open();
-            scope::enter(self.id, queue, input);
+            scope::enter(live.address(), queue, input);
             if first {
                 live.begin(kit);
             }
@@ -169,7 +168,7 @@ impl Session {
         }
         if queue.is_empty() {
             self.stalled = None;
-            if !queue.is_ordered() {
+            if !queue.has_news() {
                 return kit.give_queue(queue);
             }
         }
@@ -189,14 +188,13 @@ impl Session {
             return self.finish(kit, until);
         }
         let waiting = self.queue.as_ref().map_or(0, |queue| queue.len());
-        if waiting >= kit.hub.limits.send_queue_high {
-            self.pressed = true;
-        } else if waiting <= kit.hub.limits.send_queue_low {
+        live.pressed |= waiting >= kit.hub.limits.send_queue_high;
+        if waiting <= kit.hub.limits.send_queue_low {
             if live.has_output() {
                 return self.run(kit, &mut [], out, false);
             }
-            if self.pressed {
-                self.pressed = false;
+            if live.pressed {
+                live.pressed = false;
                 self.call_drained(kit, out);
             }
         }
@@ -206,7 +204,7 @@ impl Session {
         let Phase::Live(live) = &mut self.phase else { return };
         let mut queue = self.queue.take().unwrap_or_else(|| kit.queue());
         queue.open = live.is_open();
-        scope::enter(self.id, queue, &[]);
+        scope::enter(live.address(), queue, &[]);
         live.drained(kit);
         self.queue = Some(scope::leave());
         self.after_run(kit, &[], out);
@@ -242,6 +240,11 @@ impl Session {
     pub(crate) fn handle_eof(&mut self, kit: &mut Kit) {
         match &self.phase {
             Phase::Live(_) => self.lose(kit, Cause::Lost, false),
+            // It may still read what waits for it.
+            Phase::Ending { until, half_closed, .. } if self.queue.is_some() => {
+                let (until, half_closed) = (*until, *half_closed);
+                self.phase = Phase::Ending { until, half_closed, heard_end: true };
+            }
             Phase::Opening(_) | Phase::Ending { .. } => self.phase = Phase::Gone { abort: false },
             Phase::Gone { .. } => {}
         }
@@ -263,7 +266,7 @@ impl Session {
 
     /// Ends the live phase: `disconnected` is called, what waits may go out until `until`.
     fn finish(&mut self, kit: &mut Kit, until: Instant) {
-        let ending = Phase::Ending { until, half_closed: false };
+        let ending = Phase::Ending { until, half_closed: false, heard_end: false };
         let was = std::mem::replace(&mut self.phase, ending);
         self.stash = None;
         if let Phase::Live(live) = was {
@@ -275,7 +278,8 @@ impl Session {
     /// Once the last byte is written the peer gets a little time to close its side, so that it
     /// can read that byte before a reset.
     fn start_linger(&mut self, kit: &Kit) {
-        if let (Phase::Ending { until, half_closed: false }, None) = (&mut self.phase, &self.queue)
+        if let (Phase::Ending { until, half_closed: false, .. }, None) =
+            (&mut self.phase, &self.queue)
         {
             *until = kit.now + kit.hub.limits.linger_timeout;
         }
@@ -283,14 +287,15 @@ impl Session {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub(crate) fn deadline(&self, kit: &Kit) -> Option<Instant> {
-        let own = match &self.phase {
+        match &self.phase {
             Phase::Opening(opening) => Some(opening.deadline),
-            Phase::Live(live) => live.deadline(),
+            Phase::Live(live) => {
+                let stalled = self.stalled.map(|since| since + kit.hub.limits.send_timeout);
+                live.deadline().into_iter().chain(stalled).min()
+            }
             Phase::Ending { until, .. } => Some(*until),
             Phase::Gone { .. } => None,
-        };
-        let stalled = self.stalled.map(|since| since + kit.hub.limits.send_timeout);
-        own.into_iter().chain(stalled).min()
+        }
     }
 
     /// Does what is due now.
@@ -323,8 +328,8 @@ impl Session {
     pub(crate) fn wants_read(&self, kit: &Kit) -> bool {
         match self.phase {
             Phase::Live(_) => self.stash.is_none() && !self.is_full(kit),
-            Phase::Opening(_) | Phase::Ending { .. } => true,
-            Phase::Gone { .. } => false,
+            Phase::Opening(_) | Phase::Ending { heard_end: false, .. } => true,
+            Phase::Ending { .. } | Phase::Gone { .. } => false,
         }
     }
 
@@ -339,6 +344,7 @@ impl Session {
         match &mut self.phase {
             Phase::Gone { abort: true } => Fate::Abort,
             Phase::Gone { abort: false } => Fate::Close,
+            Phase::Ending { heard_end: true, .. } if self.queue.is_none() => Fate::Close,
             Phase::Ending { half_closed, .. } if self.queue.is_none() && !*half_closed => {
                 *half_closed = true;
                 Fate::HalfClose

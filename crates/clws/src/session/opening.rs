@@ -33,9 +33,13 @@ enum Verdict {
     Answer { response: Response, head_only: bool },
 }
 
-impl From<Refusal> for Verdict {
-    fn from(refusal: Refusal) -> Self {
-        Self::Answer { response: Response::from(&refusal), head_only: false }
+impl Verdict {
+    fn refuse(request: &Request, refusal: &Refusal) -> Self {
+        Self::answer(request, Response::from(refusal))
+    }
+
+    fn answer(request: &Request, response: Response) -> Self {
+        Self::Answer { response, head_only: request.method() == "HEAD" }
     }
 }
 
@@ -112,6 +116,8 @@ impl Session {
             subprotocol: subprotocol.map(String::into_boxed_str),
             data,
             open: AtomicBool::new(true),
+            gone: AtomicBool::new(false),
+            pressed: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             letters: AtomicU32::new(0),
         }));
@@ -149,7 +155,7 @@ impl Session {
         response.write_to(head_only, queue.bytes());
         self.queue = Some(queue);
         let until = kit.now + kit.hub.limits.close_timeout;
-        self.phase = Phase::Ending { until, half_closed: false };
+        self.phase = Phase::Ending { until, half_closed: false, heard_end: false };
     }
 }
 
@@ -159,20 +165,20 @@ fn decide(hub: &Hub, request: &Request) -> Verdict {
     }
     match connect_verdict(hub, request) {
         Ok(verdict) => verdict,
-        Err(refusal) => refusal.into(),
+        Err(refusal) => Verdict::refuse(request, &refusal),
     }
 }
 
 fn plain_get(hub: &Hub, request: &Request) -> Verdict {
-    let Some(route) = hub.routes.find(request.path()) else { return not_found().into() };
-    let head_only = request.method() == "HEAD";
-    if !head_only && request.method() != "GET" {
-        return Refusal::new(405, "only GET is answered here").into();
+    let refuse = |refusal: &Refusal| Verdict::refuse(request, refusal);
+    let Some(route) = hub.routes.find(request.path()) else { return refuse(&not_found()) };
+    if !matches!(request.method(), "GET" | "HEAD") {
+        return refuse(&Refusal::new(405, "only GET is answered here"));
     }
     match hub.guarded(|| route.resource.get(request)) {
-        Some(Some(response)) => Verdict::Answer { response, head_only },
-        Some(None) => Refusal::upgrade_required().into(),
-        None => internal_error().into(),
+        Some(Some(response)) => Verdict::answer(request, response),
+        Some(None) => refuse(&Refusal::upgrade_required()),
+        None => refuse(&internal_error()),
     }
 }
 
