@@ -233,11 +233,9 @@ pub fn reset(stream: TcpStream) {
 }
 
 /// A client whose system takes little of what it doesn't read.
-pub fn narrow(address: SocketAddr, path: &str) -> Raw {
+pub fn narrow(address: SocketAddr) -> Raw {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(16 * 1024).expect("a socket");
     socket.connect(&address.into()).expect("the server listens");
-    let mut raw = Raw::over(socket.into());
-    raw.upgrade(path, "");
-    raw
+    Raw::over(socket.into())
 }
