@@ -137,7 +137,7 @@ fn other_methods_get_405() {
 /// them.
 #[test]
 fn a_large_page_arrives_whole() {
-    const LEN: usize = 4 * 1024 * 1024;
+    const LEN: usize = 16 * 1024 * 1024;
     struct Large;
     impl Resource for Large {
         fn get(&self, _: &Request) -> Option<Response> {
