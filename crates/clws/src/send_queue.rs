@@ -63,6 +63,17 @@ struct Foreign {
     range: Range<usize>,
 }
 
+impl Foreign {
+    fn slice<'a>(&'a self, input: &'a [u8]) -> &'a [u8] {
+        let whole = match &self.data {
+            Data::Owned(bytes) => bytes,
+            Data::Input => input,
+            Data::Message => &[],
+        };
+        whole.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
 /// A close that user code asked for; it goes out behind everything sent before it.
 #[derive(Debug)]
 pub(crate) struct CloseOrder {
@@ -128,10 +139,41 @@ impl SendQueue {
         self.foreign.push_back(Foreign { at: self.bytes.len(), data, range });
     }
 
-    /// The bytes before any foreign payload, when there is none: the usual case, one plain write.
+    /// Moves a header to the place before its payload in the receive buffer, where the peer's
+    /// longer header stood, so that both leave in one plain write.
+    ///
+    /// Only for a queue that holds one such frame and nothing else: then nothing refers to the
+    /// bytes that are overwritten.
     #[inline]
-    pub(crate) fn contiguous(&self) -> Option<&[u8]> {
-        self.foreign.is_empty().then(|| self.bytes.get(self.written..).unwrap_or_default())
+    pub(crate) fn join_input(&mut self, input: &mut [u8]) {
+        let [own, len] = [self.bytes.len() - self.written, self.foreign.len()];
+        if len != 1 || own == 0 {
+            return;
+        }
+        let Some(Foreign { at, data: Data::Input, range }) = self.foreign.front_mut() else {
+            return;
+        };
+        let header = self.bytes.get(self.written..*at).unwrap_or_default();
+        if header.len() == own
+            && let Some(place) = range.start.checked_sub(own)
+            && let Some(free) = input.get_mut(place..range.start)
+        {
+            free.copy_from_slice(header);
+            range.start = place;
+            self.foreign_len += own;
+            self.written = *at;
+        }
+    }
+
+    /// What waits, where it is one piece: nearly always.
+    #[inline]
+    pub(crate) fn contiguous<'a>(&'a self, input: &'a [u8]) -> Option<&'a [u8]> {
+        let own = self.bytes.get(self.written..).unwrap_or_default();
+        match self.foreign.front() {
+            None => Some(own),
+            Some(one) if self.foreign.len() == 1 && own.is_empty() => Some(one.slice(input)),
+            Some(_) => None,
+        }
     }
 
     /// Fills `slices` with what waits, from the front; `input` is what [`Data::Input`] refers to.
@@ -154,11 +196,7 @@ impl SendQueue {
         for foreign in self.foreign.iter().take(MAX_SLICES) {
             put(self.bytes.get(from..foreign.at).unwrap_or_default());
             from = foreign.at;
-            put(match &foreign.data {
-                Data::Owned(bytes) => bytes.get(foreign.range.clone()).unwrap_or_default(),
-                Data::Input => input.get(foreign.range.clone()).unwrap_or_default(),
-                Data::Message => &[],
-            });
+            put(foreign.slice(input));
         }
         if self.foreign.len() < MAX_SLICES {
             put(self.bytes.get(from..).unwrap_or_default());

@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// The receive buffer, and the most that one client's bytes are read before others have a turn.
-const READ_BUFFER: usize = 64 * 1024;
+const READ_BUFFER: usize = 256 * 1024;
 const MAX_EVENTS: usize = 1024;
 const WAKE: Token = Token(usize::MAX);
 

@@ -203,7 +203,7 @@ impl Live {
             Mail::Overrun => queue.overrun = true,
             Mail::Shutdown => {
                 let code = Some(CloseCode::GOING_AWAY);
-                self.close(kit.now, Cause::Shutdown, code, "the server is going away");
+                self.close(kit.now, Cause::Shutdown, code, "shutting down");
             }
         }
         self.control_queue(kit, queue);

@@ -115,7 +115,9 @@ impl Session {
             }
             first = false;
             let used = live.deliver(kit, input);
-            self.queue = Some(scope::leave());
+            let mut queue = scope::leave();
+            queue.join_input(input);
+            self.queue = Some(queue);
             self.after_run(kit, input, out);
             input = input.get_mut(used..).unwrap_or_default();
             if input.is_empty() {
@@ -347,7 +349,7 @@ impl Session {
 }
 
 fn write_once(queue: &SendQueue, input: &[u8], out: &mut dyn Output) -> io::Result<(usize, usize)> {
-    if let Some(bytes) = queue.contiguous() {
+    if let Some(bytes) = queue.contiguous(input) {
         return Ok((out.write(&[IoSlice::new(bytes)])?, bytes.len()));
     }
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
