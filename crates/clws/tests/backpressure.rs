@@ -26,7 +26,7 @@ fn open_narrow(server: &Running, path: &str) -> Raw {
 /// Limits of a test that is not about the time a peer has to take something.
 fn patient() -> Limits {
     let mut limits = Limits::default();
-    limits.send_timeout = Duration::from_secs(600);
+    limits.send_timeout = Duration::from_mins(10);
     limits
 }
 
@@ -133,7 +133,7 @@ fn a_callback_that_sends_to_a_full_queue_ends_the_client() {
     let (server, events) = common::recording(Limits::default(), move |client, heard| {
         if let Heard::Text(_) = heard {
             let mut told = told.lock().unwrap();
-            told.extend([0; 4].map(|_| client.send_binary(&[0; MIB / 2])));
+            told.extend([0; 4].map(|_| client.send_binary(&vec![0; MIB / 2])));
         }
     });
     let mut raw = server.raw("/");
@@ -228,7 +228,7 @@ fn a_client_that_takes_nothing_is_dropped() {
     limits.send_timeout = millis(200);
     let (server, events) = common::recording(limits, |client, heard| {
         if let Heard::Text(_) = heard {
-            client.send_binary(&[0; 16 * MIB]);
+            client.send_binary(&vec![0; 16 * MIB]);
         }
     });
     let mut raw = open_narrow(&server, "/");

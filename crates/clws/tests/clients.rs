@@ -46,6 +46,7 @@ fn printing_a_client_tells_no_secret() {
 }
 
 #[test]
+#[allow(clippy::mutable_key_type, reason = "a client's number, its key, never changes")]
 fn numbers_are_not_used_twice() {
     let (server, events) = common::recording(Limits::default(), listen);
     let mut seen = HashSet::new();

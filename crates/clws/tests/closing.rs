@@ -272,7 +272,9 @@ fn three_threads_close_at_once() {
         assert!((4001..=4003).contains(&number));
         raw.close(number, "");
         assert_eq!(raw.end(), End::Fin);
-        closers.into_iter().for_each(|closer| closer.join().unwrap());
+        for closer in closers {
+            closer.join().unwrap();
+        }
         ended(&events, number, Cause::Server, true);
     }
 }

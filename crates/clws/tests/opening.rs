@@ -99,7 +99,7 @@ fn what_follows_a_refused_request_is_not_answered() {
     let server = server();
     let refused = request("h", "/nothing", "");
     let second = request("h", "/echo", "");
-    for behind in [second.as_bytes(), &frame(FIN | TEXT, b"hello"), &[b'x'; 100_000]] {
+    for behind in [second.as_bytes(), &frame(FIN | TEXT, b"hello"), &vec![b'x'; 100_000]] {
         let mut raw = Raw::connect(server.address);
         raw.send(&[refused.as_bytes(), behind].concat());
         assert_eq!(raw.answer().status, 404);

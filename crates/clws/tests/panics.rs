@@ -77,7 +77,7 @@ fn fragile() -> (Running, common::Events) {
 #[test]
 fn a_panic_in_a_callback_closes_its_client_with_1011() {
     let (server, events) = fragile();
-    let long = frame(FIN | 2, &[1; 100_000]);
+    let long = frame(FIN | 2, &vec![1; 100_000]);
     for (count, (callback, bytes)) in [
         ("connected", Vec::new()),
         ("text", frame(FIN | TEXT, b"x")),
@@ -183,7 +183,9 @@ fn panics_are_nobody_elses_trouble() {
             assert_eq!(raw.frame().close().0, 1011);
         }
     }
-    innocents.into_iter().for_each(|innocent| innocent.join().unwrap());
+    for innocent in innocents {
+        innocent.join().unwrap();
+    }
     assert_eq!(server.handle.metrics().panics, CLIENTS / 10);
 }
 
