@@ -10,6 +10,7 @@ pub mod connection;
 pub mod error;
 pub mod frame;
 pub mod handshake;
+pub mod hixie76;
 pub mod mask;
 pub mod message;
 pub mod pool;

@@ -181,11 +181,11 @@ fn rfc_6455_4_2_1_item_6_version() {
         "Sec-WebSocket-Version",
         &[(&["Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 13"], 426)],
     );
-    for value in ["", "0", "7", "8", "12", "14", "013", "+13", "13, 13", "13, 8", "269"] {
+    for value in ["", "0", "6", "9", "12", "14", "013", "+13", "13, 13", "13, 8", "269"] {
         let bytes = replaced("Sec-WebSocket-V", &[&format!("Sec-WebSocket-Version: {value}")]);
         let refusal = check_upgrade(&read(&bytes).expect("HTTP")).expect_err(value);
         assert_eq!(refusal.status(), 426, "{value}");
-        assert!(refusal.headers().contains(&("Sec-WebSocket-Version", "13")));
+        assert!(refusal.headers().contains(&("Sec-WebSocket-Version", "13, 8, 7")));
     }
 }
 

@@ -1,1 +1,159 @@
+use super::*;
+use clws_proto::frame::OpCode;
+use proptest::prelude::*;
 
+/// What would be written, piece by piece.
+fn drain(queue: &mut SendQueue, input: &[u8], step: usize, pool: &mut Pool) -> Vec<u8> {
+    let mut out = Vec::new();
+    while !queue.is_empty() {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let used = queue.gather(input, &mut slices);
+        let all: Vec<u8> = slices[..used].iter().flat_map(|s| s.iter().copied()).collect();
+        assert!(!all.is_empty());
+        if let Some(one) = queue.contiguous(input) {
+            assert_eq!(one, all);
+        }
+        let taken = step.min(all.len());
+        out.extend_from_slice(&all[..taken]);
+        queue.advance(taken, pool);
+    }
+    out
+}
+
+fn push(queue: &mut SendQueue, payload: &[u8], lent: &Lent) {
+    queue.push(&FrameHeader::new(OpCode::Binary, payload.len()), payload, lent);
+}
+
+#[test]
+fn a_lent_payload_is_not_copied_and_its_header_joins_it() {
+    let mut input: Vec<u8> = (0..5000).map(|i| i as u8).collect();
+    let lent = Lent { input: Lent::range_of(&input), message: 0..0 };
+    let mut queue = SendQueue::default();
+    push(&mut queue, &input[8..4008], &lent);
+    assert_eq!((queue.bytes.len(), queue.len()), (4, 4004));
+    queue.join_input(&mut input);
+    let one = queue.contiguous(&input).unwrap();
+    assert_eq!(one[..4], [0x82, 126, 15, 160]);
+    assert_eq!(one[4..], input[8..4008]);
+    assert_eq!(one.as_ptr(), input[4..].as_ptr());
+}
+
+#[test]
+fn headers_do_not_join_where_something_else_waits() {
+    for (before, after) in [(true, false), (false, true)] {
+        let mut input = vec![7; 6000];
+        let whole = input.clone();
+        let lent = Lent { input: Lent::range_of(&input), message: 0..0 };
+        let (mut queue, mut pool) = (SendQueue::default(), Pool::new(0));
+        if before {
+            push(&mut queue, &input[10..2510], &lent);
+        }
+        push(&mut queue, &input[2520..5520], &lent);
+        if after {
+            push(&mut queue, b"small", &lent);
+        }
+        queue.join_input(&mut input);
+        assert_eq!(input, whole);
+        let expected = if before { 2504 + 3004 } else { 3004 + 7 };
+        assert_eq!(drain(&mut queue, &input, 1000, &mut pool).len(), expected);
+    }
+}
+
+#[test]
+fn a_message_is_taken_over_once_and_copied_for_a_second_reference() {
+    let message = vec![9; 4000];
+    let lent = Lent { input: 0..0, message: Lent::range_of(&message) };
+    let (mut queue, mut pool) = (SendQueue::default(), Pool::new(1 << 20));
+    push(&mut queue, &message[1000..], &lent);
+    push(&mut queue, &message, &lent);
+    let address = message.as_ptr();
+    queue.settle_message(message, &mut pool);
+    let Some(Foreign { data: Data::Owned(taken), .. }) = queue.foreign.back() else { panic!() };
+    assert_eq!(taken.as_ptr(), address);
+    assert_eq!(drain(&mut queue, &[], 999, &mut pool).len(), 3004 + 4004);
+    assert!(pool.kept() >= 4000, "the buffers are back");
+}
+
+#[test]
+fn a_long_queue_that_is_slowly_taken_does_not_grow_without_end() {
+    let (mut queue, mut pool) = (SendQueue::default(), Pool::new(0));
+    for _ in 0..100_000 {
+        push(&mut queue, &[0; 98], &Lent::default());
+        if queue.len() > 10_000 {
+            queue.advance(100, &mut pool);
+        }
+    }
+    assert!(queue.bytes.capacity() < 400_000, "{}", queue.bytes.capacity());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Small(usize),
+    Input(usize, usize),
+    Message(usize),
+    Encoded(usize),
+    Take(usize),
+    Settle,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        (0_usize..3000).prop_map(Step::Small),
+        (0_usize..4000, 1_usize..4000).prop_map(|(start, len)| Step::Input(start, len)),
+        (2000_usize..5000).prop_map(Step::Message),
+        (0_usize..4000).prop_map(Step::Encoded),
+        (0_usize..9000).prop_map(Step::Take),
+        Just(Step::Settle),
+    ];
+    prop::collection::vec(step, 0..60)
+}
+
+proptest! {
+    #[test]
+    fn a_queue_is_what_a_plain_vector_would_be(steps in steps(), last in 1_usize..5000) {
+        let input: Vec<u8> = (0..8000_u32).map(|i| (i % 251) as u8).collect();
+        let lent = Lent { input: Lent::range_of(&input), message: 0..0 };
+        let (mut queue, mut pool) = (SendQueue::default(), Pool::new(1 << 20));
+        let (mut naive, mut got) = (Vec::new(), Vec::new());
+        let frame = |naive: &mut Vec<u8>, payload: &[u8]| {
+            clws_proto::frame::write(naive, OpCode::Binary, payload, None);
+        };
+        for (number, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Small(len) => {
+                    let payload = vec![number as u8; len];
+                    push(&mut queue, &payload, &lent);
+                    frame(&mut naive, &payload);
+                }
+                Step::Input(start, len) => {
+                    push(&mut queue, &input[start..start + len], &lent);
+                    frame(&mut naive, &input[start..start + len]);
+                }
+                Step::Message(len) => {
+                    let message = vec![number as u8; len];
+                    let lent = Lent { message: Lent::range_of(&message), ..lent.clone() };
+                    push(&mut queue, &message, &lent);
+                    frame(&mut naive, &message);
+                    queue.settle_message(message, &mut pool);
+                }
+                Step::Encoded(len) => {
+                    naive.extend(vec![number as u8; len]);
+                    queue.push_encoded(vec![number as u8; len]);
+                }
+                Step::Take(count) => {
+                    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                    let used = queue.gather(&input, &mut slices);
+                    let all = slices[..used].iter().flat_map(|s| s.iter().copied());
+                    let before = got.len();
+                    got.extend(all.take(count));
+                    queue.advance(got.len() - before, &mut pool);
+                }
+                Step::Settle => queue.settle_input(&input, &mut pool),
+            }
+            prop_assert_eq!(queue.len(), naive.len() - got.len());
+        }
+        got.extend(drain(&mut queue, &input, last, &mut pool));
+        prop_assert_eq!(got, naive);
+        prop_assert_eq!(queue.bytes.len(), 0);
+    }
+}

@@ -42,11 +42,25 @@ impl Fields {
         }
     }
 
+    /// Adds bytes behind the texts of the lead, at the price of a new block.
+    pub(super) fn push_lead(&mut self, bytes: &[u8]) {
+        let mut block = core::mem::take(&mut self.block).into_vec();
+        let at = self.lead as usize;
+        block.splice(at..at, bytes.iter().copied());
+        self.block = block.into_boxed_slice();
+        self.lead += bytes.len() as u32;
+    }
+
     /// A text of the lead, by its offset and length.
     pub(super) fn lead_text(&self, offset: u32, len: u32) -> &str {
         let start = offset as usize;
         let text = self.block.get(start..start + len as usize).unwrap_or_default();
         str::from_utf8(text).unwrap_or_default()
+    }
+
+    /// The last bytes of the lead.
+    pub(super) fn lead_end<const N: usize>(&self) -> Option<&[u8; N]> {
+        self.block.get(..self.lead as usize)?.last_chunk()
     }
 
     pub(super) fn iter(&self) -> Headers<'_> {

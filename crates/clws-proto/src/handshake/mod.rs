@@ -1,4 +1,4 @@
-//! The opening handshake of RFC 6455 (§1.3 and §4), both roles, without I/O.
+//! The opening handshake of RFC 6455 (§1.3 and §4), both roles, and of its drafts, without I/O.
 //!
 //! A server feeds what it received to a [`RequestReader`], asks [`check_upgrade`] whether the
 //! [`Request`] opens a WebSocket, and writes either [`Upgrade::write_response`] or a [`Response`].
@@ -26,6 +26,7 @@
 mod client;
 mod fields;
 mod headers;
+mod hixie76;
 mod refusal;
 mod request;
 mod response;

@@ -15,6 +15,9 @@ type OwnHeaders = &'static [(&'static str, &'static str)];
 const UPGRADE: OwnHeaders =
     &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", Version::SUPPORTED)];
 
+/// RFC 6455 §4.4: a client of a draft without version numbers is told which ones would do.
+const VERSIONS: OwnHeaders = &[("Sec-WebSocket-Version", Version::SUPPORTED)];
+
 /// RFC 9110 §15.5.6: a 405 lists the methods that would do.
 const ALLOW: OwnHeaders = &[("Allow", "GET")];
 
@@ -52,6 +55,11 @@ impl Refusal {
         Self::new(400, reason)
     }
 
+    /// 400: an opening handshake of draft 76 that comes to nothing; it names what is spoken.
+    pub(super) fn bad_draft(reason: &'static str) -> Self {
+        Self { headers: VERSIONS, ..Self::bad_request(reason) }
+    }
+
     /// The HTTP status, 400–599.
     pub const fn status(&self) -> u16 {
         self.status
@@ -62,7 +70,7 @@ impl Refusal {
         &self.reason
     }
 
-    /// The headers this status calls for, as `Sec-WebSocket-Version: 13` with 426.
+    /// The headers this status calls for, as `Sec-WebSocket-Version: 13, 8, 7` with 426.
     pub const fn headers(&self) -> &'static [(&'static str, &'static str)] {
         self.headers
     }

@@ -9,9 +9,14 @@ use core::str;
 
 use super::HandshakeLimits;
 use super::fields::{Fields, Headers};
+use super::hixie76::KEYS;
 use super::refusal::Refusal;
 use super::scan::{HeadScanner, StartLine};
 use super::syntax::{self, Target, is_host, is_token};
+use crate::version::{Version, Versions};
+
+/// What follows the header block in draft 76 (§5.1 there): 8 bytes that no header announces.
+const CHALLENGE: usize = 8;
 
 /// Finds one request in the bytes received.
 ///
@@ -20,6 +25,9 @@ use super::syntax::{self, Target, is_host, is_token};
 #[derive(Clone, Debug)]
 pub struct RequestReader {
     scanner: HeadScanner,
+    versions: Versions,
+    /// A request of draft 76 whose challenge is still to come, and where that begins.
+    waiting: Option<Box<(Request, usize)>>,
 }
 
 impl Default for RequestReader {
@@ -29,9 +37,19 @@ impl Default for RequestReader {
 }
 
 impl RequestReader {
-    /// A reader that has seen nothing.
+    /// A reader that has seen nothing, for the versions on by default.
     pub const fn new() -> Self {
-        Self { scanner: HeadScanner::new(StartLine::Request) }
+        Self::with_versions(Versions { hixie76: false })
+    }
+
+    /// A reader that has seen nothing, for these versions.
+    ///
+    /// Where draft 76 is on, a request that asks for it is complete with the 8 bytes behind its
+    /// header block, which count to no limit. Where it is off, nothing is waited for, and
+    /// [`check_upgrade`](super::check_upgrade) refuses it.
+    pub const fn with_versions(versions: Versions) -> Self {
+        let scanner = HeadScanner::new(StartLine::Request);
+        Self { scanner, versions, waiting: None }
     }
 
     /// Looks for a request; `received` is everything that came so far, from its first byte.
@@ -47,9 +65,25 @@ impl RequestReader {
         received: &[u8],
         limits: &HandshakeLimits,
     ) -> Result<Option<(Request, usize)>, Refusal> {
-        let Some(head) = self.scanner.scan(received, limits)? else { return Ok(None) };
-        let block = received.get(head.start..head.end).unwrap_or_default();
-        Ok(Some((Request::parse(block, head.headers)?, head.end)))
+        if self.waiting.is_none() {
+            let Some(head) = self.scanner.scan(received, limits)? else { return Ok(None) };
+            let block = received.get(head.start..head.end).unwrap_or_default();
+            let request = Request::parse(block, head.headers)?;
+            if !self.versions.hixie76 || request.version() != Some(Version::Hixie76) {
+                return Ok(Some((request, head.end)));
+            }
+            self.waiting = Some(Box::new((request, head.end)));
+        }
+        Ok(self.take_challenge(received))
+    }
+
+    fn take_challenge(&mut self, received: &[u8]) -> Option<(Request, usize)> {
+        let end = self.waiting.as_ref()?.1;
+        let challenge = received.get(end..)?.first_chunk::<CHALLENGE>()?;
+        let (mut request, _) = *self.waiting.take()?;
+        request.fields.push_lead(challenge);
+        request.has_challenge = true;
+        Some((request, end + CHALLENGE))
     }
 }
 
@@ -66,6 +100,7 @@ pub struct Request {
     query_len: u32,
     has_query: bool,
     is_http_1_1: bool,
+    has_challenge: bool,
 }
 
 impl Request {
@@ -95,13 +130,21 @@ impl Request {
             query_len: target.query.unwrap_or_default().len() as u32,
             has_query: target.query.is_some(),
             is_http_1_1: parsed.version == Some(1),
+            has_challenge: false,
         };
         request.check_host()?;
         request.check_body()?;
-        match request.fields.single("origin") {
-            Ok(_) => Ok(request),
-            Err(_) => Err(Refusal::bad_request("the Origin header is repeated")),
+        request.check_origin()?;
+        Ok(request)
+    }
+
+    /// Of two origins it would be open which one is judged.
+    fn check_origin(&self) -> Result<(), Refusal> {
+        let repeated = |name| self.fields.single(name).is_err();
+        if repeated("origin") || repeated(self.origin_header()) {
+            return Err(Refusal::bad_request("the Origin header is repeated"));
         }
+        Ok(())
     }
 
     /// RFC 9112 §3.2: one valid `Host`; only HTTP/1.0 may leave it out.
@@ -172,11 +215,37 @@ impl Request {
         self.header("host")
     }
 
-    /// The value of `Origin`, which browsers always send; `None` if there is no such header.
+    /// The version of the protocol the request names, if this crate knows it.
     ///
-    /// It may be empty, `null`, or no URI at all: bytes of a header value, nothing more.
+    /// Draft 76 has no number on the wire: its requests are those without a version that bring a
+    /// numbered key. Whether a version is on is told by [`check_upgrade`](super::check_upgrade).
+    pub fn version(&self) -> Option<Version> {
+        let has = |name| self.fields.values(name).next().is_some();
+        match self.fields.single("sec-websocket-version") {
+            Ok(Some(value)) => Version::from_header(value),
+            Ok(None) if has(KEYS[0]) || has(KEYS[1]) => {
+                self.is_upgrade().then_some(Version::Hixie76)
+            }
+            _ => None,
+        }
+    }
+
+    /// The origin, which browsers always send; `None` if the header is missing.
+    ///
+    /// It is read from the header its [version](Self::version) has it in, and from no other:
+    /// `Sec-WebSocket-Origin` in versions 7 and 8, `Origin` in every other request. It may be
+    /// empty, `null`, or no URI at all: bytes of a header value, nothing more.
     pub fn origin(&self) -> Option<&[u8]> {
-        self.header_values("origin").next()
+        self.header_values(self.origin_header()).next()
+    }
+
+    fn origin_header(&self) -> &'static str {
+        self.version().map_or("origin", Version::origin_header)
+    }
+
+    /// The 8 bytes behind the header block, where draft 76 is on and asked for.
+    pub(super) fn challenge(&self) -> Option<&[u8; CHALLENGE]> {
+        if self.has_challenge { self.fields.lead_end() } else { None }
     }
 
     /// The subprotocols the client offers, the one it likes best first (RFC 6455 §4.1).

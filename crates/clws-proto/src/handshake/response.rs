@@ -165,7 +165,7 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{text}");
         assert!(text.contains("\r\nConnection: close, upgrade\r\n"), "{text}");
         assert!(text.contains("\r\nUpgrade: websocket\r\n"), "{text}");
-        assert!(text.contains("\r\nSec-WebSocket-Version: 13\r\n"), "{text}");
+        assert!(text.contains("\r\nSec-WebSocket-Version: 13, 8, 7\r\n"), "{text}");
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! The server's side of RFC 6455 §4.2: is this request an opening handshake, and the answer.
+//!
+//! Versions 7 and 8 shake hands as 13 does. Draft 76 shares the checks that are not about keys;
+//! the rest of it is in `hixie76`.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -6,6 +9,7 @@ use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use sha1::{Digest, Sha1};
 
 use super::headers::{ExtraHeaders, InvalidHeader};
+use super::hixie76;
 use super::refusal::Refusal;
 use super::request::Request;
 use super::response::push;
@@ -32,10 +36,17 @@ pub fn accept_key(key: &[u8]) -> [u8; 28] {
 }
 
 /// A request that may become a WebSocket: what its 101 needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upgrade {
     version: Version,
-    accept: [u8; 28],
+    tls: bool,
+    answer: Answer,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Answer {
+    Accept([u8; 28]),
+    Hixie76(Box<hixie76::Answer>),
 }
 
 /// Checks what RFC 6455 §4.2.1 asks of an opening handshake.
@@ -45,7 +56,10 @@ pub struct Upgrade {
 ///   a version this crate doesn't speak, or names none or several;
 /// - 405 if its method is not GET;
 /// - 400 for HTTP/1.0, a `Connection` that doesn't name `upgrade`, a key that is missing,
-///   repeated or not 16 bytes in base64, and a subprotocol that is not a token.
+///   repeated or not 16 bytes in base64, and a subprotocol that is not a token;
+/// - 400 with the versions spoken here for a request of draft 76 whose keys break its §5.2, or
+///   any such request where the reader was made without it
+///   ([`RequestReader::with_versions`](super::RequestReader::with_versions)).
 pub fn check_upgrade(request: &Request) -> Result<Upgrade, Refusal> {
     if !request.is_upgrade() {
         return Err(Refusal::upgrade_required());
@@ -60,21 +74,25 @@ pub fn check_upgrade(request: &Request) -> Result<Upgrade, Refusal> {
         return Err(Refusal::bad_request("the Connection header doesn't name upgrade"));
     }
     let version = check_version(request)?;
-    let accept = accept_key(check_key(request)?);
+    let answer = if version.is_framed() {
+        Answer::Accept(accept_key(check_key(request)?))
+    } else {
+        Answer::Hixie76(Box::new(hixie76::Answer::to(request)?))
+    };
     if !request.subprotocol_offers().all(is_token) {
         return Err(Refusal::bad_request("a subprotocol is not a token"));
     }
-    Ok(Upgrade { version, accept })
+    Ok(Upgrade { version, tls: false, answer })
 }
 
 fn check_version(request: &Request) -> Result<Version, Refusal> {
-    let value = match request.fields().single("sec-websocket-version") {
-        Ok(Some(value)) => value,
-        Ok(None) => return Err(Refusal::new(426, "the Sec-WebSocket-Version header is missing")),
-        Err(_) => return Err(Refusal::new(426, "the Sec-WebSocket-Version header is repeated")),
-    };
-    Version::from_header(value).ok_or_else(|| {
-        Refusal::new(426, "this version of the WebSocket protocol isn't spoken here")
+    request.version().ok_or_else(|| {
+        let reason = match request.fields().single("sec-websocket-version") {
+            Ok(Some(_)) => "this version of the WebSocket protocol isn't spoken here",
+            Ok(None) => "the Sec-WebSocket-Version header is missing",
+            Err(_) => "the Sec-WebSocket-Version header is repeated",
+        };
+        Refusal::new(426, reason)
     })
 }
 
@@ -99,12 +117,22 @@ impl Upgrade {
         self.version
     }
 
-    /// The value of `Sec-WebSocket-Accept`.
-    pub const fn accept(&self) -> &[u8; 28] {
-        &self.accept
+    /// The value of `Sec-WebSocket-Accept`, which draft 76 doesn't have.
+    pub fn accept(&self) -> Option<&[u8; 28]> {
+        match &self.answer {
+            Answer::Accept(accept) => Some(accept),
+            Answer::Hixie76(_) => None,
+        }
     }
 
-    /// Appends the 101 to `out` (RFC 6455 §4.2.2).
+    /// Says whether the connection is encrypted, by default not: draft 76 repeats its URL to the
+    /// client, as `wss` then.
+    pub fn with_tls(mut self, tls: bool) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Appends the 101 to `out` (RFC 6455 §4.2.2; draft 76 §5.2, with the 16 bytes behind it).
     ///
     /// The subprotocol must be one of [`Request::subprotocols`], or the client will fail the
     /// connection.
@@ -120,17 +148,27 @@ impl Upgrade {
         if subprotocol.is_some_and(|name| !is_token(name.as_bytes())) {
             return Err(InvalidHeader::Value);
         }
-        push(out, &["HTTP/1.1 101 Switching Protocols\r\n"]);
-        push(out, &["Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "]);
-        out.extend_from_slice(&self.accept);
-        push(out, &["\r\n"]);
+        match &self.answer {
+            Answer::Accept(accept) => write_accept(accept, out),
+            Answer::Hixie76(answer) => answer.write_headers(self.tls, out),
+        }
         if let Some(name) = subprotocol {
             push(out, &["Sec-WebSocket-Protocol: ", name, "\r\n"]);
         }
         out.extend_from_slice(headers.as_bytes());
         push(out, &["\r\n"]);
+        if let Answer::Hixie76(answer) = &self.answer {
+            out.extend_from_slice(answer.digest());
+        }
         Ok(())
     }
+}
+
+fn write_accept(accept: &[u8; 28], out: &mut Vec<u8>) {
+    push(out, &["HTTP/1.1 101 Switching Protocols\r\n"]);
+    push(out, &["Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "]);
+    out.extend_from_slice(accept);
+    push(out, &["\r\n"]);
 }
 
 #[cfg(test)]

@@ -1,1 +1,239 @@
-//! x
+//! The second engine: drives one session by script, with virtual time and a wire that takes as
+//! much as the script says. What the worker does with sockets, this does with vectors.
+
+mod faults;
+mod flow;
+mod life;
+
+use super::{Fate, Output, Session};
+use crate::client::{Client, Courier, Mail};
+use crate::hub::{Hub, Kit};
+use crate::limits::Limits;
+use crate::origin::Origin;
+use crate::resource::{Closed, Reject, Resource};
+use crate::routes::{Route, Routes};
+use clws_proto::frame::{FrameHeader, OpCode};
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+pub(super) const REQUEST: &[u8] = b"GET /test?q=1 HTTP/1.1\r\nHost: localhost\r\n\
+    Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// A socket that takes `room` bytes, at most `step` at a time, and then would block.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) room: usize,
+    pub(super) step: usize,
+    pub(super) broken: bool,
+    pub(super) sent: Vec<u8>,
+    pub(super) writes: usize,
+}
+
+impl Output for Wire {
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.writes += 1;
+        if self.broken {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        let limit = self.room.min(self.step);
+        if limit == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
+        let before = self.sent.len();
+        self.sent.extend(bytes.take(limit));
+        let taken = self.sent.len() - before;
+        self.room -= taken;
+        Ok(taken)
+    }
+}
+
+/// What user code saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    Connected,
+    Text(String),
+    Binary(usize),
+    Pong(Vec<u8>),
+    Drained,
+    Disconnected(Closed),
+}
+
+type Act = Box<dyn Fn(&Client, &Call) + Send + Sync>;
+
+/// Records every call and lets the test answer it.
+struct Script {
+    calls: Arc<Mutex<Vec<Call>>>,
+    client: Arc<Mutex<Option<Client>>>,
+    act: Act,
+}
+
+impl Script {
+    fn call(&self, client: &Client, call: Call) {
+        self.client.lock().unwrap().get_or_insert_with(|| client.clone());
+        (self.act)(client, &call);
+        self.calls.lock().unwrap().push(call);
+    }
+}
+
+impl Resource for Script {
+    fn connected(&self, client: &Client) -> Result<(), Reject> {
+        self.call(client, Call::Connected);
+        Ok(())
+    }
+    fn text(&self, client: &Client, message: &str) {
+        self.call(client, Call::Text(message.to_owned()));
+        if message == "echo" {
+            client.send_text(message);
+        }
+    }
+    fn binary(&self, client: &Client, message: &[u8]) {
+        self.call(client, Call::Binary(message.len()));
+        client.send_binary(message);
+    }
+    fn pong(&self, client: &Client, payload: &[u8]) {
+        self.call(client, Call::Pong(payload.to_vec()));
+    }
+    fn drained(&self, client: &Client) {
+        self.call(client, Call::Drained);
+    }
+    fn disconnected(&self, client: &Client, closed: &Closed) {
+        self.call(client, Call::Disconnected(closed.clone()));
+    }
+}
+
+/// Letters on their way to the session.
+#[derive(Default)]
+struct Post(Mutex<Vec<Mail>>);
+
+impl Courier for Post {
+    fn deliver(&self, _: u32, _: u64, mail: Mail) {
+        self.0.lock().unwrap().push(mail);
+    }
+}
+
+/// One session and everything around it.
+pub(super) struct Rig {
+    pub(super) kit: Kit,
+    pub(super) session: Session,
+    pub(super) wire: Wire,
+    pub(super) fates: Vec<Fate>,
+    calls: Arc<Mutex<Vec<Call>>>,
+    client: Arc<Mutex<Option<Client>>>,
+    post: Arc<Post>,
+}
+
+impl Rig {
+    pub(super) fn new(limits: Limits, act: Act) -> Self {
+        let (calls, client) = (Arc::default(), Arc::default());
+        let script = Script { calls: Arc::clone(&calls), client: Arc::clone(&client), act };
+        let routes = Routes::default();
+        let resource = Arc::new(script);
+        routes.register(Route { path: "/test".into(), origin: Origin::any(), resource }).unwrap();
+        let post = Arc::new(Post::default());
+        let hub = Arc::new(Hub::new(limits, routes));
+        let kit = Kit::new(hub, post.clone(), Instant::now());
+        let session = Session::new(&kit, 0, "127.0.0.1:9".parse().unwrap());
+        let wire =
+            Wire { room: usize::MAX, step: usize::MAX, broken: false, sent: vec![], writes: 0 };
+        Self { kit, session, wire, fates: Vec::new(), calls, client, post }
+    }
+
+    /// A session whose handshake is done.
+    pub(super) fn open(limits: Limits, act: Act) -> Self {
+        let mut rig = Self::new(limits, act);
+        rig.receive(REQUEST);
+        let answer = String::from_utf8(rig.take_sent()).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        assert_eq!(rig.take_calls(), [Call::Connected]);
+        rig
+    }
+
+    pub(super) fn idle() -> Act {
+        Box::new(|_, _| {})
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.client.lock().unwrap().clone().unwrap()
+    }
+
+    pub(super) fn receive(&mut self, bytes: &[u8]) {
+        let mut buffer = bytes.to_vec();
+        self.session.handle_input(&mut self.kit, &mut buffer, &mut self.wire);
+        // Whatever still refers to the receive buffer would now send the wrong bytes.
+        buffer.fill(0xEE);
+        self.look();
+    }
+
+    /// The wire takes `room` more bytes.
+    pub(super) fn make_room(&mut self, room: usize) {
+        self.wire.room = self.wire.room.saturating_add(room);
+        self.writable();
+    }
+
+    pub(super) fn writable(&mut self) {
+        self.session.handle_writable(&mut self.kit, &mut self.wire);
+        self.look();
+    }
+
+    pub(super) fn collect_mail(&mut self) {
+        for mail in std::mem::take(&mut *self.post.0.lock().unwrap()) {
+            self.session.handle_mail(&mut self.kit, mail);
+        }
+        self.writable();
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        let end = self.kit.now + time;
+        while let Some(deadline) = self.session.deadline(&self.kit).filter(|d| *d <= end) {
+            self.kit.now = deadline.max(self.kit.now);
+            self.session.handle_timeout(&mut self.kit, &mut self.wire);
+            self.look();
+        }
+        self.kit.now = end;
+    }
+
+    fn look(&mut self) {
+        let fate = self.session.fate(&self.kit);
+        if fate != Fate::Keep && self.fates.last() != Some(&fate) {
+            self.fates.push(fate);
+        }
+    }
+
+    pub(super) fn take_sent(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.wire.sent)
+    }
+
+    pub(super) fn take_calls(&mut self) -> Vec<Call> {
+        std::mem::take(&mut *self.calls.lock().unwrap())
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.session.queue.as_ref().map_or(0, |queue| queue.len())
+    }
+
+    /// Whether the session holds memory of the worker's.
+    pub(super) fn owns_buffers(&self) -> bool {
+        self.session.queue.is_some() || self.session.stash.is_some()
+    }
+}
+
+pub(super) fn masked(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    clws_proto::frame::write(&mut bytes, opcode, payload, Some([1, 2, 3, 4]));
+    bytes
+}
+
+/// The frames a peer would read, and the bytes of an unfinished one at the end.
+pub(super) fn frames(mut bytes: &[u8]) -> (Vec<(OpCode, Vec<u8>)>, usize) {
+    let mut frames = Vec::new();
+    while let Some((header, used)) = FrameHeader::parse(bytes).unwrap() {
+        assert!(header.fin && header.mask.is_none() && !header.rsv1);
+        let Some(payload) = bytes.get(used..used + header.len as usize) else { break };
+        frames.push((header.opcode, payload.to_vec()));
+        bytes = &bytes[used + payload.len()..];
+    }
+    (frames, bytes.len())
+}

@@ -1,0 +1,133 @@
+//! The `idle` measurement: what a server's process grows by per idle client.
+//!
+//! Measured twice: after the opening handshakes, and after every client exchanged one message, when
+//! buffers that are kept show. The kernel's socket buffers belong to no process and are not in it.
+
+use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::time::Duration;
+
+use clap::Args;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::measure::Memory;
+use crate::server::{Launch, Server};
+use crate::wire::{self, Kind};
+
+/// Clients per source address: ephemeral ports are counted per address.
+const PER_ADDRESS: usize = 5_000;
+/// Files open beside the clients' sockets.
+const OTHER_FILES: u64 = 100;
+
+/// Memory per idle client.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct IdleArgs {
+    /// Servers to measure, separated by commas; all by default
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub servers: Vec<Server>,
+    /// Clients to open
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub clients: u32,
+    /// Bytes of payload in the one message each client exchanges
+    #[arg(long, default_value_t = 16 * 1024)]
+    pub message: usize,
+}
+
+/// Measures one server after the other and prints a table.
+pub(crate) fn run(args: &IdleArgs, launch: &Launch) -> Result<()> {
+    raise_file_limit(u64::from(args.clients) + OTHER_FILES)?;
+    println!("{} idle clients, bytes of server memory each", args.clients);
+    println!("{:<18} {:>24} {:>24}", "", "after the handshake", "after one message");
+    println!(
+        "{:<18} {:>12} {:>11} {:>12} {:>11}",
+        "server", "private", "resident", "private", "resident"
+    );
+    for server in launch.available(&crate::chosen(&args.servers)) {
+        let (opened, used) = measure(args, launch, server)
+            .map_err(|error| Error::new(error.kind(), format!("{}: {error}", server.name())))?;
+        println!(
+            "{:<18} {:>12} {:>11} {:>12} {:>11}",
+            server.name(),
+            opened.private_dirty,
+            opened.resident,
+            used.private_dirty,
+            used.resident
+        );
+    }
+    Ok(())
+}
+
+fn measure(args: &IdleArgs, launch: &Launch, server: Server) -> Result<(Memory, Memory)> {
+    let running = launch.start(server)?;
+    let bare = server == Server::Bare;
+    let before = Memory::settled(running.pid())?;
+    let mut clients = Vec::with_capacity(args.clients as usize);
+    for number in 0..args.clients as usize {
+        clients.push(open(running.address, number, bare)?);
+    }
+    let opened = Memory::settled(running.pid())?;
+    exchange(&mut clients, args.message, bare)?;
+    let used = Memory::settled(running.pid())?;
+    Ok((per_client(before, opened, args.clients), per_client(before, used, args.clients)))
+}
+
+fn per_client(before: Memory, after: Memory, clients: u32) -> Memory {
+    let share = |before: u64, after: u64| after.saturating_sub(before) / u64::from(clients);
+    Memory {
+        resident: share(before.resident, after.resident),
+        private_dirty: share(before.private_dirty, after.private_dirty),
+    }
+}
+
+/// Connects from one of several loopback addresses and opens a WebSocket.
+fn open(address: SocketAddr, number: usize, bare: bool) -> Result<TcpStream> {
+    let source = Ipv4Addr::new(127, 0, 0, 1 + (number / PER_ADDRESS) as u8);
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    bind(&socket, &SocketAddrV4::new(source, 0))?;
+    connect(&socket, &address)?;
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    if bare {
+        wire::open_bare(&mut stream, "/echo")?;
+    } else {
+        wire::open(&mut stream, "/echo")?;
+    }
+    Ok(stream)
+}
+
+/// Has every client in turn send one message and read its echo.
+fn exchange(clients: &mut [TcpStream], len: usize, bare: bool) -> Result<()> {
+    let payload = wire::payload(Kind::Binary, len)?;
+    let mut frame = Vec::new();
+    wire::push_frame(&mut frame, Kind::Binary, &payload, Some(wire::random_mask()?));
+    let mut expected = Vec::new();
+    wire::push_frame(&mut expected, Kind::Binary, &payload, None);
+    if bare {
+        expected.clone_from(&frame);
+    }
+    let mut reply = vec![0; expected.len()];
+    for client in clients {
+        client.write_all(&frame)?;
+        client.read_exact(&mut reply)?;
+        if reply != expected {
+            return Err(Error::new(ErrorKind::InvalidData, "a reply differs from what was sent"));
+        }
+    }
+    Ok(())
+}
+
+/// Servers inherit the limit, so it is raised once, here.
+fn raise_file_limit(files: u64) -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= files) {
+        return Ok(());
+    }
+    if limit.maximum.is_some_and(|maximum| maximum < files) {
+        let text = format!("{files} open files are needed; raise `ulimit -n` or use --clients");
+        return Err(Error::new(ErrorKind::PermissionDenied, text));
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum: limit.maximum })?;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The servers that clws is measured against: each echoes what it gets, on one thread.
+//!
+//! Each is written the way its crate's own examples and documentation say is fastest. They live in
+//! this program and are started as processes of their own.
+
+mod bare;
+mod fast_websockets;
+mod tokio_tungstenite;
+mod tokio_websockets;
+
+use std::io::Result;
+use std::net::SocketAddr;
+
+use clap::ValueEnum;
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A server of this program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Peer {
+    Bare,
+    TokioTungstenite,
+    Fastwebsockets,
+    TokioWebsockets,
+}
+
+/// Serves until the process is ended.
+///
+/// `many_clients` chooses small buffers where a crate's documentation advises them for that case.
+pub(crate) fn serve(peer: Peer, address: SocketAddr, many_clients: bool) -> Result<()> {
+    match peer {
+        Peer::Bare => bare::serve(address),
+        Peer::TokioTungstenite => tokio_tungstenite::serve(address, many_clients),
+        Peer::Fastwebsockets => fast_websockets::serve(address),
+        Peer::TokioWebsockets => tokio_websockets::serve(address),
+    }
+}
+
+/// The largest message the peers accept, in bytes.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+
+/// The most messages of one client that are read before the first is answered.
+const AT_HAND: usize = 64;
+
+/// Runs a task per client on a runtime of one thread, each without tokio's cooperative budget, as
+/// the peers' own echo examples do.
+fn serve_tasks<F>(address: SocketAddr, task: impl Fn(TcpStream) -> F) -> Result<()>
+where
+    F: Future<Output = ()> + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let listener = TcpListener::bind(address).await?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            tokio::task::spawn_local(tokio::task::unconstrained(task(stream)));
+        }
+    })
+}
+
+/// Sends every message for which `is_data` holds back, until the client leaves.
+///
+/// All messages at hand are read before any is sent and flushed once, so that what arrived together
+/// leaves together.
+async fn echo<S, M, E>(socket: S, is_data: impl Fn(&M) -> bool)
+where
+    S: Stream<Item = std::result::Result<M, E>> + Sink<M, Error = E> + Unpin,
+{
+    let mut socket = socket.ready_chunks(AT_HAND);
+    while let Some(messages) = socket.next().await {
+        for message in messages {
+            let Ok(message) = message else { return };
+            if is_data(&message) && socket.get_mut().feed(message).await.is_err() {
+                return;
+            }
+        }
+        if socket.get_mut().flush().await.is_err() {
+            return;
+        }
+    }
+}

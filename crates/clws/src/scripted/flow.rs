@@ -1,0 +1,166 @@
+//! Messages through a session: order, backpressure, memory.
+
+use super::{Call, Rig, frames, masked};
+use crate::client::{Dropped, Outcome};
+use crate::limits::Limits;
+use crate::session::Fate;
+use clws_proto::frame::OpCode::{Binary, Close, Ping, Pong, Text};
+use std::time::Duration;
+
+fn limits(high: usize) -> Limits {
+    Limits { send_queue_low: high / 4, send_queue_high: high, ..Limits::default() }
+}
+
+#[test]
+fn the_answers_to_one_read_leave_in_one_write() {
+    let mut rig = Rig::open(Limits::default(), Rig::idle());
+    let writes = rig.wire.writes;
+    rig.receive(&masked(Text, b"echo").repeat(16));
+    assert_eq!(rig.wire.writes - writes, 1);
+    assert_eq!(frames(&rig.take_sent()).0, vec![(Text, b"echo".to_vec()); 16]);
+}
+
+#[test]
+fn an_idle_session_owns_no_buffer() {
+    let mut rig = Rig::open(Limits::default(), Rig::idle());
+    for payload in [&[7; 10][..], &[7; 3000], &[7; 50_000]] {
+        rig.receive(&masked(Binary, payload));
+        assert!(!rig.owns_buffers());
+    }
+    for piece in masked(Binary, &[7; 300_000]).chunks(1000) {
+        rig.receive(piece);
+    }
+    assert!(!rig.owns_buffers());
+    assert!(rig.kit.pool.kept() >= 300_000, "the message's buffer waits for the next one");
+}
+
+#[test]
+fn lent_payloads_survive_a_socket_that_takes_little() {
+    for size in [100, 2047, 2048, 5000, 20_000] {
+        for step in [1, 7, 1000, 4096] {
+            let mut rig = Rig::open(Limits::default(), Rig::idle());
+            let payloads: Vec<Vec<u8>> = (0..3).map(|n| vec![n + 1; size]).collect();
+            let stream: Vec<u8> = payloads.iter().flat_map(|p| masked(Binary, p)).collect();
+            (rig.wire.room, rig.wire.step) = (step, step);
+            rig.receive(&stream);
+            while rig.session.wants_write() {
+                rig.make_room(step);
+            }
+            let expected: Vec<_> = payloads.into_iter().map(|p| (Binary, p)).collect();
+            assert_eq!(frames(&rig.take_sent()), (expected, 0), "{size} bytes by {step}");
+        }
+    }
+}
+
+#[test]
+fn an_assembled_message_echoed_twice_is_sent_twice() {
+    let twice = Box::new(|client: &crate::Client, call: &Call| {
+        if let Call::Text(text) = call {
+            client.send_text(text);
+        }
+    });
+    let mut rig = Rig::open(Limits::default(), twice);
+    rig.wire.room = 10;
+    let text = "abc\u{20ac}".repeat(2000);
+    for piece in masked(Text, text.as_bytes()).chunks(777) {
+        rig.receive(piece);
+    }
+    rig.make_room(usize::MAX);
+    assert_eq!(frames(&rig.take_sent()).0, [(Text, text.into_bytes())]);
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_not_read_from_and_loses_nothing() {
+    let mut rig = Rig::open(limits(10_000), Rig::idle());
+    rig.wire.room = 0;
+    let payloads: Vec<Vec<u8>> = (0..50).map(|n| vec![n; 1000]).collect();
+    let stream: Vec<u8> = payloads.iter().flat_map(|p| masked(Binary, p)).collect();
+    rig.receive(&stream);
+    assert!(!rig.session.wants_read(&rig.kit));
+    assert!((10_000..12_000).contains(&rig.queued()), "{}", rig.queued());
+    assert_eq!(rig.client().queued_bytes(), rig.queued());
+    while rig.session.wants_write() {
+        rig.make_room(1500);
+        assert!(rig.queued() < 12_000, "{}", rig.queued());
+    }
+    assert!(rig.session.wants_read(&rig.kit));
+    let expected: Vec<_> = payloads.into_iter().map(|p| (Binary, p)).collect();
+    assert_eq!(frames(&rig.take_sent()), (expected, 0));
+    assert_eq!(rig.client().queued_bytes(), 0);
+    assert!(rig.take_calls().contains(&Call::Drained));
+}
+
+#[test]
+fn pongs_wait_for_a_reader_and_only_the_latest_is_kept() {
+    let mut rig = Rig::open(limits(4000), Rig::idle());
+    rig.wire.room = 0;
+    rig.receive(&masked(Binary, &[1; 2000]));
+    for number in 0..1000_u32 {
+        rig.receive(&masked(Ping, &number.to_be_bytes()));
+    }
+    assert!(rig.queued() < 2100, "{}", rig.queued());
+    rig.make_room(usize::MAX);
+    let (frames, _) = frames(&rig.take_sent());
+    assert_eq!(frames[1..], [(Pong, 999_u32.to_be_bytes().to_vec())]);
+}
+
+#[test]
+fn sends_from_elsewhere_keep_their_order_with_each_other_and_with_callbacks() {
+    let answer = Box::new(|client: &crate::Client, call: &Call| {
+        if let Call::Text(text) = call {
+            client.send_text(&format!("answer {text}"));
+        }
+    });
+    let mut rig = Rig::open(Limits::default(), answer);
+    let client = rig.client();
+    assert_eq!(client.send_text("one"), Outcome::Sent);
+    assert_eq!(client.send_binary(&[2; 5000]), Outcome::Sent);
+    assert!(client.queued_bytes() > 5000);
+    rig.receive(&masked(Text, b"late"));
+    rig.collect_mail();
+    client.close(crate::CloseCode::NORMAL, "done");
+    assert_eq!(client.send_text("too late"), Outcome::Dropped(Dropped::Closed));
+    rig.collect_mail();
+    let expected = [
+        (Text, b"one".to_vec()),
+        (Binary, vec![2; 5000]),
+        (Text, b"answer late".to_vec()),
+        (Close, b"\x03\xe8done".to_vec()),
+    ];
+    assert_eq!(frames(&rig.take_sent()).0, expected);
+    assert_eq!(client.queued_bytes(), 0);
+}
+
+#[test]
+fn an_overrun_queue_ends_the_client_and_the_count_is_right() {
+    let mut rig = Rig::open(limits(1000), Rig::idle());
+    rig.wire.room = 0;
+    let client = rig.client();
+    let outcomes: Vec<_> = (0..4).map(|_| client.send_binary(&[0; 496])).collect();
+    let expected = [
+        Outcome::Sent,
+        Outcome::Backpressure,
+        Outcome::Dropped(Dropped::Overrun),
+        Outcome::Dropped(Dropped::Closed),
+    ];
+    assert_eq!(outcomes, expected);
+    rig.collect_mail();
+    let calls = rig.take_calls();
+    let Some(Call::Disconnected(closed)) = calls.last() else { panic!("{calls:?}") };
+    assert_eq!((closed.cause, closed.clean), (crate::Cause::Overrun, false));
+    assert_eq!(rig.fates, []);
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.fates, [Fate::Abort]);
+}
+
+#[test]
+fn healthy_bursts_below_the_high_mark_overrun_nothing() {
+    let mut rig = Rig::open(limits(1000), Rig::idle());
+    let client = rig.client();
+    for _ in 0..10_000 {
+        assert_eq!(client.send_binary(&[0; 496]), Outcome::Sent);
+        assert_eq!(client.send_binary(&[0; 400]), Outcome::Sent);
+        rig.collect_mail();
+    }
+    assert_eq!(frames(&rig.take_sent()).0.len(), 20_000);
+}
