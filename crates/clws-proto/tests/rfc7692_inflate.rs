@@ -129,8 +129,7 @@ fn scenario_c3_bad_data_is_refused() {
         ("a tail that was not removed", &[0, 0, 0, 0xff, 0xff]),
     ];
     for (name, payload) in rows {
-        let result = inflate(payload);
-        assert!(result == Err(InvalidDeflate) || name.contains("without an end"), "{name}");
+        assert_eq!(inflate(payload), Err(InvalidDeflate), "{name}");
     }
     assert_eq!(InvalidDeflate.close_code().get(), 1007);
     assert!(InvalidDeflate.to_string().contains("RFC 7692 section 7.2.2"));
@@ -151,7 +150,7 @@ fn scenario_c3_a_message_cut_inside_a_block_is_noticed() {
 #[test]
 fn scenario_b6_exactly_the_limit_passes_and_one_more_byte_does_not() {
     for size in [1, 100, CHUNK - 1, CHUNK, CHUNK + 1, 100_000] {
-        let data: Vec<u8> = (0..size).map(|index| (index * index >> 5) as u8).collect();
+        let data: Vec<u8> = (0..size).map(|index| (index * index / 32) as u8).collect();
         let payload = deflated(&data, 1);
         for step in [1, 1000, payload.len()] {
             let exact = Peer::new().message(payload.chunks(step), size as u64);
@@ -178,8 +177,9 @@ fn scenario_c1_a_gibibyte_of_zeros_stops_at_the_limit() {
     const MIB: usize = 1 << 20;
     let mut stream = Compress::new(Compression::best(), false);
     let mut bomb = Vec::with_capacity(2 * MIB);
+    let zeros = vec![0; MIB];
     for _ in 0..1024 {
-        stream.compress_vec(&[0; MIB], &mut bomb, FlushCompress::None).expect("room");
+        stream.compress_vec(&zeros, &mut bomb, FlushCompress::None).expect("room");
     }
     assert_eq!(stream.total_in(), 1 << 30);
     for pieces in [1, 100] {
@@ -217,7 +217,7 @@ fn bytes_that_inflate_to_nothing_are_bounded_too() {
 
 #[test]
 fn an_error_of_the_sink_ends_the_message() {
-    let payload = deflated(&[b'x'; 100_000], 1);
+    let payload = deflated(&b"x".repeat(100_000), 1);
     let (mut inflater, mut chunk) = (Inflater::new(), Box::new([0; CHUNK]));
     let mut calls = 0;
     let result = inflater.inflate(&payload, true, NO_LIMIT, &mut chunk, |_| {

@@ -319,7 +319,8 @@ proptest! {
     #[test]
     fn any_bytes_get_a_verdict(
         bytes in prop::collection::vec(any::<u8>(), 0..80),
-        text in "(permessage-deflate|; ?|, ?|=|(server|client)_max_window_bits|\"|\\\\|[0-9]){0,12}",
+        text in
+            "(permessage-deflate|; ?|, ?|=|(server|client)_max_window_bits|\"|\\\\|[0-9]){0,12}",
     ) {
         for value in [&bytes[..], text.as_bytes()] {
             let _ = negotiate([value].into_iter(), &OPEN);

@@ -160,14 +160,8 @@ impl Oracle<'_> {
         match self.bits(2)? {
             0 => self.stored()?,
             1 => {
-                let lengths: Vec<_> = (0..288)
-                    .map(|s| match s {
-                        0..144 => 8,
-                        144..256 => 9,
-                        256..280 => 7,
-                        _ => 8,
-                    })
-                    .collect();
+                let counts = [(8, 144), (9, 112), (7, 24), (8, 8)];
+                let lengths = counts.map(|(length, count)| vec![length; count]).concat();
                 self.compressed(&Code::new(&lengths)?, &Code::new(&[5; 32])?)?;
             }
             2 => {
@@ -200,7 +194,7 @@ fn sample(size: usize, seed: u64) -> Vec<u8> {
     while out.len() < size {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let pick = (state >> 33) as usize;
-        if out.len() > 300 && pick % 4 != 0 {
+        if out.len() > 300 && !pick.is_multiple_of(4) {
             let start = pick / 7 % (out.len() - 200);
             out.extend_from_within(start..start + 3 + pick % 190);
         } else {

@@ -159,6 +159,20 @@ fn takeover_is_worth_it_and_history_is_private() {
     assert_eq!(result, Err(InvalidDeflate), "a client that has not seen the first message");
 }
 
+#[test]
+fn what_the_pool_lends_has_no_history() {
+    let mut pair = Pair::new(&config(1, 15, false));
+    let message = sample(3_000, 3, 1);
+    assert_eq!(pair.send(true, &message, 500).as_ref(), Some(&message));
+    let mut next = Pair::new(&config(1, 15, true));
+    next.codecs = pair.codecs;
+    assert_eq!(next.send(true, &message, 500).as_ref(), Some(&message));
+    next.server.release(&mut next.codecs);
+    next.client.release(&mut next.codecs);
+    let mut last = Pair { codecs: next.codecs, ..Pair::new(&config(1, 15, true)) };
+    assert_eq!(last.send(true, &message, 500).as_ref(), Some(&message));
+}
+
 fn agreed(answer: &str) -> Agreed {
     let config = config(1, 15, true);
     accept_response([answer.as_bytes()].into_iter(), &config).expect("legal").expect("accepted")

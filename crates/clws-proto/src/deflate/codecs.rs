@@ -56,8 +56,9 @@ impl Codecs {
         spare
     }
 
-    fn give_deflater(&mut self, deflater: Box<Deflater>) {
+    fn give_deflater(&mut self, mut deflater: Box<Deflater>) {
         if self.make_room(deflater.memory()) {
+            deflater.reset();
             self.kept += deflater.memory();
             self.deflaters.push(deflater);
         }
@@ -158,8 +159,7 @@ impl Contexts {
         if let Some(inflater) = self.inflater.take() {
             codecs.give_inflater(inflater);
         }
-        if let Some(mut deflater) = self.deflater.take() {
-            deflater.reset();
+        if let Some(deflater) = self.deflater.take() {
             codecs.give_deflater(deflater);
         }
     }
