@@ -222,6 +222,18 @@ fn connections_without_takeover_and_with_one_window_share_what_was_compressed() 
     let shared = |bits, takeover| Pair::new(&config(1, bits, takeover)).server.shared_window_bits();
     assert_eq!([shared(15, false), shared(10, false)], [Some(15), Some(10)]);
     assert_eq!(shared(15, true), None);
+    let (message, mut payload) = (sample(5_000, 3, 1), Vec::new());
+    let mut codecs = Codecs::new(1, 1 << 20);
+    assert!(codecs.deflate(10, &message, &mut payload));
+    for bits in [10, 15] {
+        let (mut pair, mut out) = (Pair::new(&config(1, bits, false)), Vec::new());
+        let result = pair.client.inflate(&payload, true, 5_000, &mut codecs, |part| {
+            out.extend_from_slice(part);
+            Ok(())
+        });
+        assert_eq!((result, &out), (Ok(()), &message));
+    }
+    assert!(!codecs.deflate(8, &message, &mut payload));
 }
 
 proptest! {

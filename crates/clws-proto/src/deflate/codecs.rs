@@ -32,6 +32,18 @@ impl Codecs {
         self.kept
     }
 
+    /// Appends a message compressed on its own, for every connection whose
+    /// [`Contexts::shared_window_bits`] are these or more: [`Deflater::deflate`] without takeover.
+    pub fn deflate(&mut self, window_bits: u8, message: &[u8], out: &mut Vec<u8>) -> bool {
+        if window_bits < MIN_WINDOW_BITS {
+            return false;
+        }
+        let mut deflater = self.take_deflater(window_bits);
+        let done = deflater.deflate(message, false, out);
+        self.give_deflater(deflater);
+        done
+    }
+
     fn take_inflater(&mut self) -> Box<Inflater> {
         let spare = self.inflaters.pop();
         self.kept -= spare.as_ref().map_or(0, |spare| spare.memory());
@@ -101,8 +113,8 @@ impl Contexts {
     }
 
     /// The window to compress with when every message is compressed on its own, in bits of its
-    /// size; `None` with context takeover. Connections with the same window take the same bytes,
-    /// so that a message to many is compressed once.
+    /// size; `None` with context takeover. A message to many such connections is compressed once,
+    /// by [`Codecs::deflate`].
     pub fn shared_window_bits(&self) -> Option<u8> {
         (!self.deflate_takeover).then_some(self.deflate_bits)
     }
@@ -139,19 +151,15 @@ impl Contexts {
     ///
     /// What was compressed must be sent, in this order, or the peer loses its history.
     pub fn deflate(&mut self, message: &[u8], codecs: &mut Codecs, out: &mut Vec<u8>) -> bool {
+        if !self.deflate_takeover {
+            return codecs.deflate(self.deflate_bits, message, out);
+        }
         if self.deflate_bits < MIN_WINDOW_BITS {
             return false;
         }
-        let own = self.deflater.take();
-        let mut deflater = own.unwrap_or_else(|| codecs.take_deflater(self.deflate_bits));
-        if self.deflate_takeover {
-            let done = deflater.deflate(message, true, out);
-            self.deflater = Some(deflater);
-            return done;
-        }
-        let done = deflater.deflate(message, false, out);
-        codecs.give_deflater(deflater);
-        done
+        let bits = self.deflate_bits;
+        let deflater = self.deflater.get_or_insert_with(|| codecs.take_deflater(bits));
+        deflater.deflate(message, true, out)
     }
 
     /// Gives back what it owns; for a connection that ends.
