@@ -1,7 +1,7 @@
 //! What a peer can do wrong after the opening handshake.
 //!
-//! Every error names the section of RFC 6455 it breaks and the close code the peer is told, so a
-//! log line or a test can say both.
+//! Every error names the section of RFC 6455 or RFC 7692 it breaks and the close code the peer is
+//! told, so a log line or a test can say both.
 
 use crate::close::CloseCode;
 use std::fmt;
@@ -36,6 +36,8 @@ pub enum ProtocolError {
     CloseCode(u16),
     /// Text or a close reason that is not UTF-8 (§8.1).
     InvalidUtf8,
+    /// A compressed message that is not DEFLATE data, or ends inside a block (RFC 7692 §7.2.2).
+    InvalidDeflate,
     /// A frame longer than the limit (§10.4).
     FrameTooBig,
     /// A message longer than the limit, or charged above it for its fragments (§10.4).
@@ -48,14 +50,19 @@ impl ProtocolError {
     /// The code of the close frame that tells the peer (§7.4.1).
     pub fn close_code(self) -> CloseCode {
         match self {
-            Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidUtf8 | Self::InvalidDeflate => CloseCode::INVALID_PAYLOAD,
             Self::FrameTooBig | Self::MessageTooBig => CloseCode::TOO_BIG,
             Self::MessageTimeout => CloseCode::POLICY,
             _ => CloseCode::PROTOCOL,
         }
     }
 
-    /// The section of RFC 6455 that was broken, or that allows the limit.
+    /// The RFC that [`Self::section`] is part of: 6455, or 7692 for compressed messages.
+    pub fn rfc(self) -> u16 {
+        if self == Self::InvalidDeflate { 7692 } else { 6455 }
+    }
+
+    /// The section of [`Self::rfc`] that was broken, or that allows the limit.
     pub fn section(self) -> &'static str {
         match self {
             Self::ReservedBits
@@ -68,6 +75,7 @@ impl ProtocolError {
             Self::CloseLength => "5.5.1",
             Self::CloseCode(_) => "7.4",
             Self::InvalidUtf8 => "8.1",
+            Self::InvalidDeflate => "7.2.2",
             Self::FrameTooBig | Self::MessageTooBig | Self::MessageTimeout => "10.4",
         }
     }
@@ -88,6 +96,7 @@ impl ProtocolError {
             Self::CloseLength => "close payload of one byte",
             Self::CloseCode(_) => "close code not allowed",
             Self::InvalidUtf8 => "invalid UTF-8",
+            Self::InvalidDeflate => "invalid compressed data",
             Self::FrameTooBig => "frame too big",
             Self::MessageTooBig => "message too big",
             Self::MessageTimeout => "message took too long",
@@ -98,7 +107,7 @@ impl ProtocolError {
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (reason, section, code) = (self.reason(), self.section(), self.close_code());
-        write!(f, "{reason} (RFC 6455 section {section}, close {})", code.get())
+        write!(f, "{reason} (RFC {} section {section}, close {})", self.rfc(), code.get())
     }
 }
 

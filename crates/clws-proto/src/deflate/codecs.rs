@@ -1,0 +1,174 @@
+//! Who owns inflaters and deflaters: the worker, except where a connection must keep its own.
+
+use super::{Agreed, CHUNK, Deflater, Inflater, MIN_WINDOW_BITS, Side};
+use crate::error::ProtocolError;
+
+/// Spare inflaters and deflaters, and the chunk that is inflated into.
+///
+/// It belongs to a worker. Where no context takeover was agreed, connections borrow from it for
+/// one message; what they give back has forgotten whose data it saw.
+#[derive(Debug)]
+#[expect(clippy::vec_box, reason = "the boxes move to connections and back as they are")]
+pub struct Codecs {
+    level: u8,
+    chunk: Box<[u8; CHUNK]>,
+    inflaters: Vec<Box<Inflater>>,
+    deflaters: Vec<Box<Deflater>>,
+    kept: usize,
+    max_kept: usize,
+}
+
+impl Codecs {
+    /// Compresses at `level`, 0 to 9, and keeps spares of at most `max_kept` bytes; 1 MiB serves a
+    /// worker well. [`CHUNK`] bytes are allocated besides.
+    pub fn new(level: u8, max_kept: usize) -> Self {
+        let chunk = Box::new([0; CHUNK]);
+        let (inflaters, deflaters) = (Vec::new(), Vec::new());
+        Self { level, chunk, inflaters, deflaters, kept: 0, max_kept }
+    }
+
+    /// The bytes of the spares it keeps now.
+    pub fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// Appends a message compressed on its own, for every connection whose
+    /// [`Contexts::shared_window_bits`] are these or more: [`Deflater::deflate`] without takeover.
+    pub fn deflate(&mut self, window_bits: u8, message: &[u8], out: &mut Vec<u8>) -> bool {
+        if window_bits < MIN_WINDOW_BITS {
+            return false;
+        }
+        let mut deflater = self.take_deflater(window_bits);
+        let done = deflater.deflate(message, false, out);
+        self.give_deflater(deflater);
+        done
+    }
+
+    fn take_inflater(&mut self) -> Box<Inflater> {
+        let spare = self.inflaters.pop();
+        self.kept -= spare.as_ref().map_or(0, |spare| spare.memory());
+        spare.unwrap_or_default()
+    }
+
+    fn give_inflater(&mut self, mut inflater: Box<Inflater>) {
+        if self.make_room(inflater.memory()) {
+            inflater.reset();
+            self.kept += inflater.memory();
+            self.inflaters.push(inflater);
+        }
+    }
+
+    fn take_deflater(&mut self, window_bits: u8) -> Box<Deflater> {
+        let found = self.deflaters.iter().rposition(|spare| spare.window_bits() == window_bits);
+        let Some(index) = found else {
+            return Box::new(Deflater::new(self.level, window_bits));
+        };
+        let spare = self.deflaters.remove(index);
+        self.kept -= spare.memory();
+        spare
+    }
+
+    fn give_deflater(&mut self, mut deflater: Box<Deflater>) {
+        if self.make_room(deflater.memory()) {
+            deflater.reset();
+            self.kept += deflater.memory();
+            self.deflaters.push(deflater);
+        }
+    }
+
+    /// Frees the deflaters that waited longest until so many bytes may be added; a window that
+    /// few clients agree on can't keep the others' out.
+    fn make_room(&mut self, bytes: usize) -> bool {
+        while self.kept + bytes > self.max_kept && !self.deflaters.is_empty() {
+            let oldest = self.deflaters.remove(0);
+            self.kept -= oldest.memory();
+        }
+        self.kept + bytes <= self.max_kept
+    }
+}
+
+/// What one connection holds of permessage-deflate once it was agreed: a few bytes while idle.
+///
+/// It owns an inflater between the pieces of a message, and an inflater or a deflater for good
+/// where context takeover was agreed for that direction (§7.1.1), from its first message on.
+#[derive(Debug)]
+pub struct Contexts {
+    inflater: Option<Box<Inflater>>,
+    deflater: Option<Box<Deflater>>,
+    inflate_takeover: bool,
+    deflate_takeover: bool,
+    deflate_bits: u8,
+}
+
+impl Contexts {
+    /// The contexts of this side of a connection that agreed so.
+    pub fn new(agreed: &Agreed, side: Side) -> Self {
+        let server = (!agreed.server_no_context_takeover(), agreed.server_max_window_bits());
+        let client = (!agreed.client_no_context_takeover(), agreed.client_max_window_bits());
+        let ((deflate_takeover, deflate_bits), (inflate_takeover, _)) = match side {
+            Side::Server => (server, client),
+            Side::Client => (client, server),
+        };
+        Self { inflater: None, deflater: None, inflate_takeover, deflate_takeover, deflate_bits }
+    }
+
+    /// The window to compress with when every message is compressed on its own, in bits of its
+    /// size; `None` with context takeover. A message to many such connections is compressed once,
+    /// by [`Codecs::deflate`].
+    pub fn shared_window_bits(&self) -> Option<u8> {
+        (!self.deflate_takeover).then_some(self.deflate_bits)
+    }
+
+    /// The bytes of the inflater and the deflater it owns now.
+    pub fn memory(&self) -> usize {
+        self.inflater.as_ref().map_or(0, |inflater| inflater.memory())
+            + self.deflater.as_ref().map_or(0, |deflater| deflater.memory())
+    }
+
+    /// Inflates a piece of a message: [`Inflater::inflate`]. After an error the connection has
+    /// failed and nothing more may be inflated.
+    pub fn inflate(
+        &mut self,
+        piece: &[u8],
+        fin: bool,
+        limit: u64,
+        codecs: &mut Codecs,
+        sink: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        let mut inflater = self.inflater.take().unwrap_or_else(|| codecs.take_inflater());
+        let result = inflater.inflate(piece, fin, limit, &mut codecs.chunk, sink);
+        let done = fin && !self.inflate_takeover;
+        if done || result.is_err() {
+            codecs.give_inflater(inflater);
+        } else {
+            self.inflater = Some(inflater);
+        }
+        result
+    }
+
+    /// Appends the compressed message to `out`: [`Deflater::deflate`]; `false` when the message is
+    /// to be sent as it is.
+    ///
+    /// What was compressed must be sent, in this order, or the peer loses its history.
+    pub fn deflate(&mut self, message: &[u8], codecs: &mut Codecs, out: &mut Vec<u8>) -> bool {
+        if !self.deflate_takeover {
+            return codecs.deflate(self.deflate_bits, message, out);
+        }
+        if self.deflate_bits < MIN_WINDOW_BITS {
+            return false;
+        }
+        let bits = self.deflate_bits;
+        let deflater = self.deflater.get_or_insert_with(|| codecs.take_deflater(bits));
+        deflater.deflate(message, true, out)
+    }
+
+    /// Gives back what it owns; for a connection that ends.
+    pub fn release(&mut self, codecs: &mut Codecs) {
+        if let Some(inflater) = self.inflater.take() {
+            codecs.give_inflater(inflater);
+        }
+        if let Some(deflater) = self.deflater.take() {
+            codecs.give_deflater(deflater);
+        }
+    }
+}

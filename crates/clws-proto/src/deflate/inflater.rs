@@ -1,0 +1,151 @@
+//! Inflating a peer's messages, piece by piece and under a limit (RFC 7692 §7.2.2).
+
+use crate::error::ProtocolError;
+use flate2::{Decompress, FlushDecompress, Status};
+
+/// What is inflated at once, in bytes: small enough for the first-level cache.
+pub const CHUNK: usize = 16 * 1024;
+/// What an inflater's stream allocates: a 32 KiB window and the code tables.
+const STREAM_SIZE: usize = 46 * 1024;
+/// Bytes on the wire that every message may spend beyond its share, whatever its limit.
+const LEAST_OVERHEAD: u64 = 64 * 1024;
+
+/// What the sender left out of the message (§7.2.1), then two empty blocks.
+///
+/// The blocks change nothing where a message ended as it should. Where it was cut inside a block
+/// they come out as data or as an error, which is how the cut is noticed.
+const TAIL: [u8; 14] = [0, 0, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0xff, 0xff];
+
+/// Inflates the messages of one direction; its window is always 32 KiB.
+///
+/// A peer that agreed on a smaller window is inflated all the same.
+#[derive(Debug)]
+pub struct Inflater {
+    stream: Decompress,
+    consumed: u64,
+    produced: u64,
+    /// Nothing came since the message began, or since a block with BFINAL ended.
+    fresh: bool,
+}
+
+impl Default for Inflater {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Inflater {
+    /// An inflater without history. It allocates [`Self::memory`] bytes now and nothing later.
+    pub fn new() -> Self {
+        let stream = Decompress::new_with_window_bits(false, super::MAX_WINDOW_BITS);
+        Self { stream, consumed: 0, produced: 0, fresh: true }
+    }
+
+    /// Forgets the history and an unfinished message.
+    pub fn reset(&mut self) {
+        // Only with the largest window does this reuse the memory.
+        self.stream.reset(false);
+        self.begin();
+    }
+
+    /// The bytes it occupies, the same at all times, give or take a twentieth.
+    pub const fn memory(&self) -> usize {
+        size_of::<Self>() + STREAM_SIZE
+    }
+
+    /// Inflates a piece of a message into `chunk` and hands `sink` what came out, at most
+    /// [`CHUNK`] bytes at a time; `fin` says that the message ends with this piece.
+    ///
+    /// `limit` bounds the whole message in bytes; at most one byte more is inflated, and none of
+    /// the excess reaches the sink. Afterwards the history is kept for the next message: call
+    /// [`Self::reset`] in between where no context takeover was agreed, and after every error.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidDeflate` for what is not DEFLATE data or ends inside a block, `MessageTooBig` above
+    /// the limit or when the piece's own bytes exceed it by far, and whatever the sink returns.
+    pub fn inflate(
+        &mut self,
+        piece: &[u8],
+        fin: bool,
+        limit: u64,
+        chunk: &mut [u8; CHUNK],
+        mut sink: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        self.consumed = self.consumed.saturating_add(piece.len() as u64);
+        let most = limit.saturating_add(limit / 8).saturating_add(LEAST_OVERHEAD);
+        if self.consumed > most {
+            return Err(ProtocolError::MessageTooBig);
+        }
+        self.feed(piece, limit, chunk, &mut sink)?;
+        if fin {
+            self.finish(chunk)?;
+        }
+        Ok(())
+    }
+
+    fn feed(
+        &mut self,
+        mut piece: &[u8],
+        limit: u64,
+        chunk: &mut [u8; CHUNK],
+        sink: &mut impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        let mut more = !piece.is_empty();
+        while more {
+            let left = limit.saturating_sub(self.produced);
+            let room = left.saturating_add(1).min(CHUNK as u64) as usize;
+            let out = chunk.get_mut(..room).unwrap_or_default();
+            self.fresh = false;
+            let (used, made, status) = self.step(piece, out)?;
+            piece = piece.get(used..).unwrap_or_default();
+            if made as u64 > left {
+                return Err(ProtocolError::MessageTooBig);
+            }
+            self.produced += made as u64;
+            sink(out.get(..made).unwrap_or_default())?;
+            more = if status == Status::StreamEnd {
+                // BFINAL ends a DEFLATE stream, not the message (§7.2.3.4).
+                self.stream.reset(false);
+                self.fresh = true;
+                !piece.is_empty()
+            } else {
+                made == room
+            };
+        }
+        if piece.is_empty() { Ok(()) } else { Err(ProtocolError::InvalidDeflate) }
+    }
+
+    fn finish(&mut self, chunk: &mut [u8; CHUNK]) -> Result<(), ProtocolError> {
+        // A message that is empty on the wire, or ends with BFINAL and without the octet after it,
+        // is not as it should be but leaves no doubt.
+        if !self.fresh {
+            let (_, made, status) = self.step(&TAIL, chunk)?;
+            if made > 0 || status == Status::StreamEnd {
+                return Err(ProtocolError::InvalidDeflate);
+            }
+        }
+        self.begin();
+        Ok(())
+    }
+
+    fn begin(&mut self) {
+        (self.consumed, self.produced, self.fresh) = (0, 0, true);
+    }
+
+    /// One call of the stream: the bytes used, the bytes made, and what it says.
+    fn step(
+        &mut self,
+        piece: &[u8],
+        out: &mut [u8],
+    ) -> Result<(usize, usize, Status), ProtocolError> {
+        let (read, written) = (self.stream.total_in(), self.stream.total_out());
+        let status = self
+            .stream
+            .decompress(piece, out, FlushDecompress::Sync)
+            .map_err(|_| ProtocolError::InvalidDeflate)?;
+        let used = self.stream.total_in() - read;
+        let made = self.stream.total_out() - written;
+        Ok((used as usize, made as usize, status))
+    }
+}
