@@ -6,6 +6,7 @@
 //! framed by whoever sends them (`frame::write`), so that one queue keeps the order of everything.
 
 use crate::close::{CloseCode, CloseFrame};
+use crate::deflate::Contexts;
 use crate::error::ProtocolError;
 use crate::frame::{self, FrameHeader, MAX_CONTROL, MAX_HEADER, OpCode};
 use crate::mask::{self, MaskKey};
@@ -19,6 +20,9 @@ use std::time::{Duration, Instant};
 const PIECE: usize = 16 * 1024;
 /// What the payload of this library's own pings begins with.
 const KEEPALIVE: [u8; 4] = *b"clws";
+/// How much longer than its message a compressed frame may be, in bytes, besides an eighth of the
+/// limit: what does not compress grows a little.
+const DEFLATE_SLACK: u64 = 64 * 1024;
 
 /// What a connection allows and how long it waits.
 #[derive(Clone, Debug)]
@@ -112,6 +116,7 @@ pub struct Connection {
     message: Option<Box<Partial>>,
     pong: Option<Box<[u8]>>,
     close: Option<Box<[u8]>>,
+    deflate: Option<Box<Contexts>>,
 }
 
 impl Connection {
@@ -142,7 +147,14 @@ impl Connection {
             message: None,
             pong: None,
             close: None,
+            deflate: None,
         }
+    }
+
+    /// Lets messages be compressed (RFC 7692), as the opening handshake agreed.
+    pub fn with_deflate(mut self, contexts: Contexts) -> Self {
+        self.deflate = Some(Box::new(contexts));
+        self
     }
 
     /// Takes bytes from the peer up to the next event.
@@ -226,7 +238,9 @@ impl Connection {
         now: Instant,
         pool: &mut Pool,
     ) -> Result<Current, ProtocolError> {
-        if header.rsv1 {
+        // RFC 7692 §6: the bit stands on the first frame of a message and nowhere else.
+        let begins = matches!(header.opcode, OpCode::Text | OpCode::Binary);
+        if header.rsv1 && !(begins && self.deflate.is_some()) {
             return Err(ProtocolError::ReservedBits);
         }
         let key = match (header.mask, &self.keys) {
@@ -257,18 +271,29 @@ impl Connection {
             (false, true) => return Err(ProtocolError::ExpectedContinuation),
             _ => {}
         }
-        if header.len > self.config.max_frame_size {
+        let compressed =
+            header.rsv1 || self.message.as_ref().is_some_and(|message| message.is_compressed());
+        self.check_size(header.len, compressed)?;
+        if !header.fin || continues || compressed {
+            let text = header.opcode == OpCode::Text;
+            let new = || Box::new(Partial::new(text, compressed, now, pool));
+            let message = self.message.get_or_insert_with(new);
+            message.charge(header.len, self.config.max_message_size)?;
+        }
+        Ok(())
+    }
+
+    /// What a compressed message inflates to is bounded while it is inflated.
+    #[inline]
+    fn check_size(&self, len: u64, compressed: bool) -> Result<(), ProtocolError> {
+        let max_frame = self.config.max_frame_size;
+        let slack = if compressed { max_frame / 8 + DEFLATE_SLACK } else { 0 };
+        if len > max_frame.saturating_add(slack) {
             return Err(ProtocolError::FrameTooBig);
         }
         let before = self.message.as_ref().map_or(0, |message| message.len());
-        if before + header.len > self.config.max_message_size {
+        if !compressed && before + len > self.config.max_message_size {
             return Err(ProtocolError::MessageTooBig);
-        }
-        if !header.fin || continues {
-            let text = header.opcode == OpCode::Text;
-            let message =
-                self.message.get_or_insert_with(|| Box::new(Partial::new(text, now, pool)));
-            message.charge(header.len, self.config.max_message_size)?;
         }
         Ok(())
     }
@@ -297,6 +322,7 @@ impl Connection {
         if !(done && current.fin) {
             return Ok(None);
         }
+        self.end_inflate(pool)?;
         let Some(partial) = self.message.take() else { return Ok(None) };
         if self.phase != Phase::Open {
             partial.discard(pool);
@@ -341,13 +367,33 @@ impl Connection {
             return Ok(());
         }
         let text = current.opcode == OpCode::Text;
-        let message = self.message.get_or_insert_with(|| Box::new(Partial::new(text, now, pool)));
+        let new = || Box::new(Partial::new(text, false, now, pool));
+        let message = self.message.get_or_insert_with(new);
+        let limit = self.config.max_message_size;
         let mut key = current.key;
         for part in piece.chunks_mut(PIECE) {
             key = mask::apply(key, part);
-            message.push(part)?;
+            match &mut self.deflate {
+                Some(contexts) if message.is_compressed() => {
+                    let push = |chunk: &[u8]| message.push(chunk);
+                    contexts.inflate(part, false, limit, pool.codecs(), push)?;
+                }
+                _ => message.push(part)?,
+            }
         }
         self.keep_key(key);
+        Ok(())
+    }
+
+    /// Inflates what is left when a compressed message's last frame is there.
+    fn end_inflate(&mut self, pool: &mut Pool) -> Result<(), ProtocolError> {
+        if let (Some(message), Some(contexts)) = (&mut self.message, &mut self.deflate)
+            && message.is_compressed()
+            && self.phase == Phase::Open
+        {
+            let limit = self.config.max_message_size;
+            contexts.inflate(&[], true, limit, pool.codecs(), |chunk| message.push(chunk))?;
+        }
         Ok(())
     }
 
@@ -548,6 +594,9 @@ impl Connection {
     pub fn discard(&mut self, pool: &mut Pool) {
         if let Some(partial) = self.message.take() {
             partial.discard(pool);
+        }
+        if let Some(mut contexts) = self.deflate.take() {
+            contexts.release(pool.codecs());
         }
         self.current = None;
         self.control = Vec::new();

@@ -154,7 +154,7 @@ impl Hixie76 {
                 {
                     return self.read_whole(take(rest, end));
                 }
-                self.reading = Reading::Text(Box::new(Partial::new(true, now, pool)));
+                self.reading = Reading::Text(Box::new(Partial::new(true, false, now, pool)));
             }
             0x01..=0x7F => {
                 let allowed = self.config.max_message_size;

@@ -47,6 +47,8 @@ pub(crate) struct Partial {
     content: Content,
     overhead: u64,
     started: Instant,
+    /// Its payload is to be inflated (RFC 7692 §6.2).
+    compressed: bool,
 }
 
 #[derive(Debug)]
@@ -56,7 +58,7 @@ enum Content {
 }
 
 impl Partial {
-    pub(crate) fn new(text: bool, now: Instant, pool: &mut Pool) -> Self {
+    pub(crate) fn new(text: bool, compressed: bool, now: Instant, pool: &mut Pool) -> Self {
         let buffer = pool.take();
         let content = if text {
             // Pool buffers are empty, so the conversion neither checks nor fails.
@@ -64,7 +66,11 @@ impl Partial {
         } else {
             Content::Binary(buffer)
         };
-        Self { content, overhead: 0, started: now }
+        Self { content, overhead: 0, started: now, compressed }
+    }
+
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.compressed
     }
 
     pub(crate) fn started(&self) -> Instant {

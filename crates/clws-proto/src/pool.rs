@@ -1,9 +1,14 @@
-//! Spare buffers for messages that do not arrive whole.
+//! What a worker lends its connections: spare buffers for messages that do not arrive whole, and
+//! the codecs of compressed ones.
 //!
 //! Large buffers are dear to map anew for each message (the kernel clears every page), so one that
 //! was used is kept for the next. The pool belongs to a worker, not to a connection: an idle
 //! connection owns no buffer.
 
+use crate::deflate::Codecs;
+
+/// The most memory of spare inflaters that is kept, in bytes.
+const MAX_CODECS: usize = 1024 * 1024;
 /// The most buffers kept.
 const MAX_BUFFERS: usize = 64;
 
@@ -13,12 +18,13 @@ pub struct Pool {
     spare: Vec<Vec<u8>>,
     kept: usize,
     max_kept: usize,
+    codecs: Option<Box<Codecs>>,
 }
 
 impl Pool {
     /// An empty pool that keeps at most `max_kept` bytes of capacity.
     pub fn new(max_kept: usize) -> Self {
-        Self { spare: Vec::new(), kept: 0, max_kept }
+        Self { spare: Vec::new(), kept: 0, max_kept, codecs: None }
     }
 
     /// An empty buffer, with the capacity of an earlier use where one is spare.
@@ -37,6 +43,12 @@ impl Pool {
             self.kept += capacity;
             self.spare.push(buffer);
         }
+    }
+
+    /// What compressed messages are inflated with; made when the first one comes.
+    pub fn codecs(&mut self) -> &mut Codecs {
+        // The level is for compressing, which connections do not do.
+        self.codecs.get_or_insert_with(|| Box::new(Codecs::new(1, MAX_CODECS)))
     }
 
     /// The bytes of capacity it keeps now.
