@@ -3,7 +3,7 @@
 from common import OPEN, equal
 from rawpeer import Peer, dial, read_answer
 
-# draft-ietf-hybi-thewebsocketprotocol-07, section 1.2, but for its subprotocols.
+# draft-ietf-hybi-thewebsocketprotocol-07, section 1.2.
 VERSION7 = (
     b"GET /chat HTTP/1.1\r\n"
     b"Host: server.example.com\r\n"
@@ -11,6 +11,7 @@ VERSION7 = (
     b"Connection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     b"Sec-WebSocket-Origin: http://example.com\r\n"
+    b"Sec-WebSocket-Protocol: chat, superchat\r\n"
     b"Sec-WebSocket-Version: 7\r\n\r\n"
 )
 # The same draft, section 1.3.

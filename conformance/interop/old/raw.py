@@ -169,7 +169,7 @@ def draft76_fails(*frames):
 
 
 def draft76_origin():
-    with Draft76(swap(DRAFT76, b"http://example.com", GOOD_ORIGIN.encode()), address=STRICT) as peer:
+    with Draft76(with_origin(DRAFT76, GOOD_ORIGIN), address=STRICT) as peer:
         equal((peer.status, peer.digest), (101, ANSWER76), "answer")
         equal(peer.headers["sec-websocket-origin"], GOOD_ORIGIN, "origin")
         peer.close()
