@@ -77,21 +77,25 @@ fn a_client_that_asks_and_does_not_read_costs_little_and_loses_nothing() {
     await_that("the queue is empty", || client.queued_bytes() == 0);
 }
 
-/// What arrived while the queue was full is served later, small frames and cut ones alike.
+/// What arrived while the queue was full is served later, small frames and cut ones alike, and
+/// answers that could not be written at once don't change while they wait.
 #[test]
 fn what_waits_unread_is_served_in_order() {
-    const COUNT: usize = 600;
-    let (server, _events) = common::recording(small_queue(), echo);
+    const COUNT: usize = 2000;
+    let size = |number: usize| [10, 3000, 20_000, 130][number % 4] + number % 100;
+    let content = move |number: usize| vec![number as u8; size(number)];
+    let (server, events) = common::recording(small_queue(), echo);
     let mut raw = open_narrow(&server, "/");
+    let client = events.connected();
     let mut sender = Raw::over(raw.stream.try_clone().unwrap());
-    let size = |number: usize| [10, 3000, 20_000, 130][number % 4] + number;
     let sending = thread::spawn(move || {
         for number in 0..COUNT {
-            sender.send_frame(FIN | BINARY, &vec![number as u8; size(number)]);
+            sender.send_frame(FIN | BINARY, &content(number));
         }
     });
+    await_that("the queue is full", || client.queued_bytes() >= 16 * KIB);
     for number in 0..COUNT {
-        assert!(raw.frame().payload == vec![number as u8; size(number)], "message {number}");
+        assert!(raw.frame().payload == content(number), "message {number}");
     }
     sending.join().unwrap();
 }
