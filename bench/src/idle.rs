@@ -27,7 +27,8 @@ pub(crate) struct IdleArgs {
     #[arg(long, value_enum, value_delimiter = ',')]
     pub servers: Vec<Server>,
     /// Clients to open
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    #[arg(long, default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub clients: u32,
     /// Bytes of payload in the one message each client exchanges
     #[arg(long, default_value_t = 16 * 1024)]

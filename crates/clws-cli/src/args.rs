@@ -70,6 +70,14 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", default_value = "25s", value_parser = interval)]
     pub(crate) ping_interval: Interval,
 
+    /// How to compress messages (permessage-deflate): `off`, or a level from 0 to 9
+    #[arg(long, value_name = "LEVEL", default_value = "1", value_parser = deflate)]
+    pub(crate) deflate: Deflate,
+
+    /// Let clients of draft-hixie-76 connect too, which know neither binary messages nor pings
+    #[arg(long)]
+    pub(crate) hixie76: bool,
+
     /// What to tell on stderr
     #[arg(long, value_name = "LEVEL", value_enum, default_value = "info")]
     pub(crate) log: LogLevel,
@@ -78,6 +86,20 @@ pub(crate) struct Serve {
 /// A time, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interval(pub(crate) Option<Duration>);
+
+/// A level of compression, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deflate(pub(crate) Option<u8>);
+
+fn deflate(text: &str) -> Result<Deflate, String> {
+    if text == "off" {
+        return Ok(Deflate(None));
+    }
+    match text.parse() {
+        Ok(level @ 0..=9) => Ok(Deflate(Some(level))),
+        _ => Err("give a level from 0 to 9, or off".into()),
+    }
+}
 
 fn size(text: &str) -> Result<usize, String> {
     let lower = text.to_ascii_lowercase();

@@ -15,9 +15,7 @@ impl Chat {
     }
 
     fn tell_all(&self, line: &str) {
-        for client in self.clients().values() {
-            client.send_text(line);
-        }
+        clws::send_text_to(self.clients().values(), line);
     }
 }
 
@@ -36,9 +34,7 @@ impl Resource for Chat {
     }
 
     fn binary(&self, _: &Client, message: &[u8]) {
-        for client in self.clients().values() {
-            client.send_binary(message);
-        }
+        clws::send_binary_to(self.clients().values(), message);
     }
 
     fn disconnected(&self, client: &Client, _: &Closed) {

@@ -4,7 +4,7 @@ use crate::args::{LogLevel, Serve};
 use crate::chat::Chat;
 use crate::echo::Echo;
 use crate::page::Page;
-use clws::{Error, Limits, Origin, Server, ServerHandle};
+use clws::{DeflateConfig, Error, Limits, Origin, Server, ServerHandle};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,9 +50,14 @@ fn build(flags: &Serve) -> clws::Result<Server> {
     limits.send_queue_high = limits.send_queue_high.max(flags.max_message_size);
     limits.max_clients = flags.max_clients.map(|count| count as usize);
     limits.ping_interval = flags.ping_interval.0;
+    let mut deflate = DeflateConfig::default();
+    deflate.enabled = flags.deflate.0.is_some();
+    deflate.level = flags.deflate.0.unwrap_or(deflate.level);
     let origin = origin(&flags.origin);
     let mut server = Server::builder()
         .limits(limits)
+        .deflate(deflate)
+        .hixie76(flags.hixie76)
         .resource("/", Origin::none(), Page)
         .resource("/echo", origin.clone(), Echo)
         .resource("/chat", origin, Chat::default());

@@ -590,6 +590,15 @@ impl Connection {
         None
     }
 
+    /// Excuses the peer's silence up to `now`: this end did not listen, to keep its queues short.
+    pub fn excuse(&mut self, now: Instant) {
+        self.last_input = now;
+        self.pinged = None;
+        if let Some(message) = &mut self.message {
+            message.restart(now);
+        }
+    }
+
     /// Gives what an unfinished message holds back to the pool; for a connection that ends.
     pub fn discard(&mut self, pool: &mut Pool) {
         if let Some(partial) = self.message.take() {

@@ -363,6 +363,17 @@ impl Hixie76 {
         Some(Expired::Message)
     }
 
+    /// Excuses the peer's silence up to `now`: this end did not listen, to keep its queues short.
+    pub fn excuse(&mut self, now: Instant) {
+        match &mut self.reading {
+            Reading::Between => {}
+            Reading::Text(partial) => partial.restart(now),
+            Reading::Unknown { started, .. }
+            | Reading::Length { started, .. }
+            | Reading::Skip { started, .. } => *started = now,
+        }
+    }
+
     /// Gives what an unfinished message holds back to the pool; for a connection that ends.
     pub fn discard(&mut self, pool: &mut Pool) {
         if let Reading::Text(partial) = std::mem::replace(&mut self.reading, Reading::Between) {

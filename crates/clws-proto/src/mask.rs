@@ -1,7 +1,8 @@
 //! Masking of frame payloads (RFC 6455 §5.3).
 //!
-//! Each payload byte `i` is combined with key byte `i mod 4` by exclusive or. The work is done in blocks the compiler
-//! turns into vector instructions; a naive byte loop in the tests is the oracle.
+//! Each payload byte `i` is combined with key byte `i mod 4` by exclusive or. The work is done in
+//! blocks the compiler turns into vector instructions; a naive byte loop in the tests is the
+//! oracle.
 
 /// A masking key as it stands on the wire.
 pub type MaskKey = [u8; 4];

@@ -73,6 +73,11 @@ impl Partial {
         self.compressed
     }
 
+    /// Begins the message's time anew.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        self.started = now;
+    }
+
     pub(crate) fn started(&self) -> Instant {
         self.started
     }

@@ -204,8 +204,8 @@ proptest! {
         frames in frames(),
         sizes in prop::collection::vec(prop_oneof![1_usize..10, 1_usize..70_000], 0..40),
     ) {
-        let stream: Vec<u8> =
-            frames.iter().flat_map(|(fin, opcode, payload)| masked(*fin, *opcode, payload)).collect();
+        let bytes = frames.iter().flat_map(|(fin, opcode, payload)| masked(*fin, *opcode, payload));
+        let stream: Vec<u8> = bytes.collect();
         prop_assert_eq!(seen(&stream, sizes).0, naive(&frames));
     }
 

@@ -2,15 +2,17 @@
 //!
 //! A [`Client`] is shared facts and a way to its session: into the send queue directly when its
 //! own callback is running on this thread, through the worker's mailbox otherwise. It never
-//! touches the session itself.
+//! touches the session itself. What it sends is the business of `sending`.
 
+use crate::encode::Deflating;
 use crate::limits::Limits;
+use crate::pending::Decision;
 use crate::request::Request;
 use crate::routes::Route;
 use crate::scope;
-use crate::send_queue::{CloseOrder, SendQueue};
+use crate::send_queue::CloseOrder;
 use clws_proto::close::CloseCode;
-use clws_proto::frame::{self, FrameHeader, MAX_CONTROL, OpCode};
+use clws_proto::frame::OpCode;
 use clws_proto::handshake::Headers;
 use clws_proto::version::Version;
 use std::any::Any;
@@ -19,45 +21,47 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-/// What became of a message or a ping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// On its way.
-    Sent,
-    /// On its way, but the client's send queue has reached its high mark: wait for
-    /// [`Resource::drained`](crate::Resource::drained) before you send more.
-    Backpressure,
-    /// Not sent.
-    Dropped(Dropped),
-}
-
-/// Why a message or a ping was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Dropped {
-    /// The client is closed or closing.
-    Closed,
-    /// The send queue was above its high mark; the client is closed for it.
-    Overrun,
-    /// A ping of more than 125 bytes (RFC 6455 §5.5).
-    TooLong,
-}
-
 /// What reaches a session from outside its own callbacks.
 #[derive(Debug)]
 pub(crate) enum Mail {
     /// Encoded frames.
     Frames(Vec<u8>),
+    /// Encoded frames that other clients get too.
+    Shared(Arc<[u8]>),
+    /// A message the session must compress itself, because the peer keeps its history.
+    Message(Arc<Message>),
     Close(CloseOrder),
     /// The queue's high mark was passed by sends that were on their way.
     Overrun,
+    /// Reading was resumed.
+    Resume,
+    /// What was decided about a handshake that waited.
+    Decided(Box<Decision>),
     Shutdown,
+}
+
+/// A message before it is encoded.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) opcode: OpCode,
+    pub(crate) payload: Box<[u8]>,
+    pub(crate) frame_size: Option<usize>,
+}
+
+/// Mail with its address: the session in `slot`, if that is still the one of `client`.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    pub(crate) slot: u32,
+    pub(crate) client: u64,
+    pub(crate) mail: Mail,
 }
 
 /// The way to a worker.
 pub(crate) trait Courier: Send + Sync {
-    /// Brings `mail` to the session in `slot`, if that is still the one of `client`.
-    fn deliver(&self, slot: u32, client: u64, mail: Mail);
+    fn deliver(&self, letter: Letter);
+
+    /// Brings all of `letters`, and wakes the worker once at most.
+    fn deliver_all(&self, letters: Vec<Letter>);
 }
 
 /// What a session and all handles of its client share.
@@ -70,11 +74,14 @@ pub(crate) struct Shared {
     pub(crate) request: Request,
     pub(crate) version: Version,
     pub(crate) subprotocol: Option<Box<str>>,
+    pub(crate) deflate: Option<Deflating>,
     pub(crate) data: Option<Box<dyn Any + Send + Sync>>,
     /// Whether sends are taken at all.
     pub(crate) open: AtomicBool,
     /// Whether the session has ended: nothing waits any more.
     pub(crate) gone: AtomicBool,
+    /// Whether user code wants nothing read.
+    pub(crate) paused: AtomicBool,
     /// Whether a sender was told of backpressure and waits for `drained`.
     pub(crate) pressed: AtomicBool,
     /// Bytes on their way here or waiting for the socket, without what the running callback sends.
@@ -126,7 +133,8 @@ impl Client {
         &self.0.request
     }
 
-    /// The protocol version the client asked for: 13 for RFC 6455.
+    /// The protocol version the client asked for: 13 for RFC 6455, 8 and 7 for the drafts before
+    /// it, 0 for draft-hixie-76.
     pub fn version(&self) -> u8 {
         self.0.version.number()
     }
@@ -151,40 +159,21 @@ impl Client {
         if self.0.gone.load(Ordering::Acquire) {
             return 0;
         }
-        let own = scope::queue_of(self.address(), |queue, _| queue.len() - queue.counted);
+        let own = scope::queue_of(self.address(), |scope| scope.queue.len() - scope.queue.counted);
         self.0.queued.load(Ordering::Relaxed) + own.unwrap_or(0)
-    }
-
-    /// Sends a text message in one frame.
-    pub fn send_text(&self, message: &str) -> Outcome {
-        self.send(OpCode::Text, message.as_bytes())
-    }
-
-    /// Sends a binary message in one frame.
-    pub fn send_binary(&self, message: &[u8]) -> Outcome {
-        self.send(OpCode::Binary, message)
-    }
-
-    /// Sends a ping of at most 125 bytes; the answer comes to
-    /// [`Resource::pong`](crate::Resource::pong).
-    pub fn ping(&self, payload: &[u8]) -> Outcome {
-        if payload.len() > MAX_CONTROL {
-            return Outcome::Dropped(Dropped::TooLong);
-        }
-        self.send(OpCode::Ping, payload)
     }
 
     /// Closes the client behind everything that was sent before; later sends are dropped.
     ///
-    /// The reason is cut to 123 bytes. A peer that does not answer is gone after
-    /// [`Limits::close_timeout`].
+    /// The reason is cut to 123 bytes; versions without close codes get neither (draft 76). A peer
+    /// that does not answer is gone after [`Limits::close_timeout`].
     pub fn close(&self, code: CloseCode, reason: &str) {
         let order = CloseOrder { code: Some(code), reason: reason.to_owned(), rejected: false };
         let mut order = Some(order);
         if self.no_letters_under_way() {
-            scope::queue_of(self.address(), |queue, _| {
-                queue.open = false;
-                queue.close = queue.close.take().or(order.take());
+            scope::queue_of(self.address(), |scope| {
+                scope.queue.open = false;
+                scope.queue.close = scope.queue.close.take().or(order.take());
             });
         }
         if let Some(order) = order
@@ -194,73 +183,38 @@ impl Client {
         }
     }
 
+    /// Reads nothing more from the client until [`Self::resume_reading`]: what it sends stays in
+    /// the sockets' buffers, and in the end the peer can't send (TCP backpressure).
+    ///
+    /// From the client's own callback it takes effect with the next event, from elsewhere soon.
+    /// Meanwhile the client's silence is excused: it is sent no pings and misses no deadline.
+    pub fn pause_reading(&self) {
+        self.0.paused.store(true, Ordering::Release);
+    }
+
+    /// Reads from the client again.
+    pub fn resume_reading(&self) {
+        if self.0.paused.swap(false, Ordering::AcqRel) {
+            self.post(Mail::Resume);
+        }
+    }
+
     pub(crate) fn address(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }
 
-    fn no_letters_under_way(&self) -> bool {
+    pub(crate) fn no_letters_under_way(&self) -> bool {
         self.0.letters.load(Ordering::Acquire) == 0
-    }
-
-    #[inline]
-    fn send(&self, opcode: OpCode, payload: &[u8]) -> Outcome {
-        let shared = &*self.0;
-        let header = FrameHeader::new(opcode, payload.len());
-        let direct = || {
-            scope::queue_of(self.address(), |queue, lent| {
-                let high = shared.limits.send_queue_high;
-                if let Err(dropped) = admit(queue, high) {
-                    return Outcome::Dropped(dropped);
-                }
-                queue.push(&header, payload, lent);
-                queue.pressed |= queue.len() >= high;
-                if queue.len() >= high { Outcome::Backpressure } else { Outcome::Sent }
-            })
-        };
-        let done = if self.no_letters_under_way() { direct() } else { None };
-        done.unwrap_or_else(|| self.send_by_mail(opcode, payload, header.encoded_len()))
-    }
-
-    fn send_by_mail(&self, opcode: OpCode, payload: &[u8], header_len: usize) -> Outcome {
-        let (shared, len) = (&*self.0, header_len + payload.len());
-        if !self.is_open() {
-            return Outcome::Dropped(Dropped::Closed);
-        }
-        let before = shared.queued.fetch_add(len, Ordering::Relaxed);
-        if before >= shared.limits.send_queue_high {
-            shared.queued.fetch_sub(len, Ordering::Relaxed);
-            if shared.open.swap(false, Ordering::AcqRel) {
-                self.post(Mail::Overrun);
-            }
-            return Outcome::Dropped(Dropped::Overrun);
-        }
-        let mut frames = Vec::with_capacity(len);
-        frame::write(&mut frames, opcode, payload, None);
-        let pressed = before + len >= shared.limits.send_queue_high;
-        if pressed {
-            // Before the letter, so that the session sees it with the letter.
-            shared.pressed.store(true, Ordering::Release);
-        }
-        self.post(Mail::Frames(frames));
-        if pressed { Outcome::Backpressure } else { Outcome::Sent }
     }
 
     pub(crate) fn post(&self, mail: Mail) {
         self.0.letters.fetch_add(1, Ordering::Release);
-        self.0.courier.deliver(self.0.slot, self.0.id, mail);
+        self.0.courier.deliver(self.letter(mail));
     }
-}
 
-fn admit(queue: &mut SendQueue, high: usize) -> Result<(), Dropped> {
-    if !queue.open {
-        return Err(Dropped::Closed);
+    pub(crate) fn letter(&self, mail: Mail) -> Letter {
+        Letter { slot: self.0.slot, client: self.0.id, mail }
     }
-    if queue.len() >= high {
-        queue.open = false;
-        queue.overrun = true;
-        return Err(Dropped::Overrun);
-    }
-    Ok(())
 }
 
 /// Clients are equal when they are the same connection of the same server.

@@ -6,8 +6,10 @@ use crate::metrics::Counters;
 use crate::routes::Routes;
 use crate::send_queue::SendQueue;
 use clws_proto::connection::Config;
+use clws_proto::deflate::DeflateConfig;
 use clws_proto::handshake::HandshakeLimits;
 use clws_proto::pool::Pool;
+use clws_proto::version::Versions;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +28,9 @@ pub(crate) struct Hub {
     pub(crate) handshake: HandshakeLimits,
     pub(crate) routes: Routes,
     pub(crate) counters: Counters,
+    pub(crate) deflate: DeflateConfig,
+    pub(crate) versions: Versions,
+    pub(crate) on_panic: OnPanic,
     pub(crate) stopping: AtomicBool,
     next_id: AtomicU64,
     reserved: AtomicUsize,
@@ -33,12 +38,16 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(limits: Limits, routes: Routes) -> Self {
+    pub(crate) fn new(settings: Settings, routes: Routes) -> Self {
+        let Settings { limits, deflate, versions, on_panic } = settings;
         Self {
             config: Arc::new(limits.connection()),
             handshake: limits.handshake(),
             limits: Arc::new(limits),
             routes,
+            deflate,
+            versions,
+            on_panic,
             counters: Counters::default(),
             stopping: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
@@ -52,28 +61,67 @@ impl Hub {
     }
 
     /// Takes one of the places that [`Limits::max_clients`] allows.
-    pub(crate) fn reserve(&self) -> bool {
+    pub(crate) fn reserve(self: &Arc<Self>) -> Option<Place> {
         let max = self.limits.max_clients.unwrap_or(usize::MAX);
         let one_more = |count: usize| (count < max).then_some(count + 1);
-        self.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok()
-    }
-
-    pub(crate) fn release(&self) {
-        self.reserved.fetch_sub(1, Ordering::AcqRel);
+        let reserved =
+            self.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok();
+        reserved.then(|| Place(Arc::clone(self)))
     }
 
     pub(crate) fn clients(&self) -> MutexGuard<'_, HashMap<u64, Client>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs user code; a panic in it is counted and costs the caller's client only.
+    /// Runs user code; a panic in it is counted and costs the caller's client only, or the whole
+    /// process where that was asked for.
+    #[inline]
     pub(crate) fn guarded<T>(&self, code: impl FnOnce() -> T) -> Option<T> {
         let done = catch_unwind(AssertUnwindSafe(code));
         if done.is_err() {
-            self.counters.panics.add(1);
-            tracing::error!("a callback panicked; its client is closed");
+            self.panicked();
         }
         done.ok()
+    }
+
+    #[cold]
+    fn panicked(&self) {
+        self.counters.panics.add(1);
+        if self.on_panic == OnPanic::Abort {
+            // The panic's message and backtrace are on stderr already.
+            std::process::abort();
+        }
+        tracing::error!("a callback panicked; its client is closed");
+    }
+}
+
+/// What a panic in user code costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnPanic {
+    /// The client whose callback it was: it is closed with 1011.
+    #[default]
+    CloseClient,
+    /// The process, at once: for debugging.
+    Abort,
+}
+
+/// What a server is set to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) limits: Limits,
+    pub(crate) deflate: DeflateConfig,
+    pub(crate) versions: Versions,
+    pub(crate) on_panic: OnPanic,
+}
+
+/// One client's place; dropping it frees the place.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Hub>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.reserved.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -1,31 +1,38 @@
 #![doc = include_str!("lib.md")]
 
 mod client;
+mod encode;
 mod engine;
 mod error;
 mod hub;
 mod limits;
 mod metrics;
 mod origin;
+mod pending;
 mod request;
 mod resource;
 mod routes;
 mod scope;
 mod send_queue;
+mod sending;
 mod server;
 mod session;
 
-pub use client::{Client, Dropped, Outcome};
+pub use client::Client;
 pub use clws_proto::close::CloseCode;
+pub use clws_proto::deflate::DeflateConfig;
 pub use clws_proto::error::ProtocolError;
 pub use clws_proto::handshake::{Headers, InvalidHeader, Response};
 pub use error::{Error, Result};
+pub use hub::OnPanic;
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use origin::Origin;
+pub use pending::Pending;
 pub use request::Request;
 pub use resource::{Accept, Cause, Closed, Reject, Resource};
-pub use server::{Server, ServerHandle};
+pub use sending::{Broadcast, Dropped, Outcome, SendOptions, send_binary_to, send_text_to};
+pub use server::{Connected, ResourceOptions, Server, ServerHandle};
 
 /// The pages whose code blocks are compiled.
 #[cfg(doctest)]

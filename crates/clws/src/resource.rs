@@ -1,6 +1,7 @@
 //! What user code implements: a [`Resource`], served at a path.
 
 use crate::client::Client;
+use crate::pending::Pending;
 use crate::request::Request;
 use clws_proto::close::CloseCode;
 use clws_proto::handshake::{ExtraHeaders, InvalidHeader, Response};
@@ -23,6 +24,13 @@ pub trait Resource: Send + Sync + 'static {
     fn accept(&self, request: &Request) -> Result<Accept, Reject> {
         let _ = request;
         Ok(Accept::new())
+    }
+
+    /// Takes a handshake whose decision needs another thread or more time: keep `pending`, return
+    /// `None` and call [`Pending::decide`] later. The default gives it back, and
+    /// [`Resource::accept`] decides at once.
+    fn accept_later(&self, pending: Pending) -> Option<Pending> {
+        Some(pending)
     }
 
     /// Answers a plain GET of this path; `None`, the default, answers 426 Upgrade Required.

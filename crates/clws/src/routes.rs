@@ -4,17 +4,39 @@
 //! once for each client, so a lock is good enough.
 
 use crate::error::{Error, Result};
+use crate::limits::Limits;
 use crate::origin::Origin;
 use crate::resource::Resource;
+use clws_proto::connection::Config;
+use clws_proto::deflate::DeflateConfig;
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// A resource with the rule for who may connect to it.
+/// A resource with what is its own: who may connect, and what differs from the server.
 pub(crate) struct Route {
     pub(crate) path: String,
     pub(crate) origin: Origin,
     pub(crate) resource: Arc<dyn Resource>,
+    /// The same resource, to be found by its type.
+    pub(crate) typed: Arc<dyn Any + Send + Sync>,
+    pub(crate) own_limits: Option<(Arc<Limits>, Arc<Config>)>,
+    pub(crate) own_deflate: Option<DeflateConfig>,
+}
+
+impl Route {
+    pub(crate) fn new<R: Resource>(path: &str, origin: Origin, resource: R) -> Self {
+        let resource = Arc::new(resource);
+        Self {
+            path: path.to_owned(),
+            origin,
+            resource: resource.clone(),
+            typed: resource,
+            own_limits: None,
+            own_deflate: None,
+        }
+    }
 }
 
 impl fmt::Debug for Route {
@@ -52,6 +74,22 @@ impl Routes {
         Ok(())
     }
 
+    /// Serves nothing at `path`, a pattern as it was registered, any more.
+    pub(crate) fn unregister(&self, path: &str) -> Option<Arc<Route>> {
+        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = table.prefixes.iter().position(|route| route.path == path) {
+            return Some(table.prefixes.remove(index));
+        }
+        table.exact.remove(path)
+    }
+
+    /// The route registered under exactly this pattern.
+    pub(crate) fn registered(&self, path: &str) -> Option<Arc<Route>> {
+        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let prefixed = || table.prefixes.iter().find(|route| route.path == path);
+        table.exact.get(path).or_else(prefixed).map(Arc::clone)
+    }
+
     pub(crate) fn find(&self, path: &str) -> Option<Arc<Route>> {
         let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let prefixed = || {
@@ -87,7 +125,7 @@ mod tests {
     }
 
     fn route(path: &str) -> Route {
-        Route { path: path.into(), origin: Origin::any(), resource: Arc::new(Nothing) }
+        Route::new(path, Origin::any(), Nothing)
     }
 
     #[test]

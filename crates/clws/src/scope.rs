@@ -5,32 +5,47 @@
 //! brought about, in one write. Every other send takes the way through the worker's mailbox.
 
 use crate::send_queue::{Lent, SendQueue};
+use clws_proto::deflate::Contexts;
 use std::cell::RefCell;
 use std::ops::Range;
 
-#[derive(Debug)]
-struct Scope {
+/// What lies in reach of a callback.
+#[derive(Debug, Default)]
+pub(crate) struct Scope {
+    /// The address of what the client's handles share: unlike its number, no client of another
+    /// server has it.
     client: usize,
-    queue: Box<SendQueue>,
-    lent: Lent,
+    pub(crate) queue: Box<SendQueue>,
+    /// The history that the client's messages are compressed with.
+    pub(crate) contexts: Option<Box<Contexts>>,
+    pub(crate) lent: Lent,
+}
+
+impl Scope {
+    /// `input` is the receive buffer that callbacks are lent.
+    pub(crate) fn new(
+        client: usize,
+        queue: Box<SendQueue>,
+        contexts: Option<Box<Contexts>>,
+        input: &[u8],
+    ) -> Self {
+        let lent = Lent { input: Lent::range_of(input), message: 0..0 };
+        Self { client, queue, contexts, lent }
+    }
 }
 
 thread_local! {
     static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) };
 }
 
-/// Puts a client's queue in reach of its callbacks; `input` is the receive buffer they are lent.
-///
-/// `client` is the address of what its handles share: unlike its number, no client of another
-/// server has it.
-pub(crate) fn enter(client: usize, queue: Box<SendQueue>, input: &[u8]) {
-    let lent = Lent { input: Lent::range_of(input), message: 0..0 };
-    SCOPE.with_borrow_mut(|scope| *scope = Some(Scope { client, queue, lent }));
+/// Puts a client's queue in reach of its callbacks.
+pub(crate) fn enter(scope: Scope) {
+    SCOPE.with_borrow_mut(|place| *place = Some(scope));
 }
 
-/// Takes the queue back.
-pub(crate) fn leave() -> Box<SendQueue> {
-    SCOPE.with_borrow_mut(|scope| scope.take().map(|scope| scope.queue)).unwrap_or_default()
+/// Takes everything back.
+pub(crate) fn leave() -> Scope {
+    SCOPE.with_borrow_mut(Option::take).unwrap_or_default()
 }
 
 /// Names the memory of a message that was put together outside the receive buffer.
@@ -48,14 +63,11 @@ pub(crate) fn queue<T>(then: impl FnOnce(&mut SendQueue) -> T) -> Option<T> {
     SCOPE.with_borrow_mut(|scope| scope.as_mut().map(|scope| then(&mut scope.queue)))
 }
 
-/// The queue of `client`, if it is this client's callback that runs here.
+/// The scope, if it is this client's callback that runs here.
 #[inline]
-pub(crate) fn queue_of<T>(
-    client: usize,
-    then: impl FnOnce(&mut SendQueue, &Lent) -> T,
-) -> Option<T> {
+pub(crate) fn queue_of<T>(client: usize, then: impl FnOnce(&mut Scope) -> T) -> Option<T> {
     SCOPE.with_borrow_mut(|scope| match scope {
-        Some(scope) if scope.client == client => Some(then(&mut scope.queue, &scope.lent)),
+        Some(scope) if scope.client == client => Some(then(scope)),
         _ => None,
     })
 }

@@ -11,6 +11,7 @@ use clws_proto::pool::Pool;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Payloads from this size on are referred to instead of copied: below it a second slice in the
 /// system call costs more than the copy.
@@ -53,6 +54,8 @@ enum Data {
     /// In the message that is being delivered, until [`SendQueue::settle_message`].
     Message,
     Owned(Vec<u8>),
+    /// Frames that other clients get too.
+    Shared(Arc<[u8]>),
 }
 
 /// A payload that stands outside the buffer, to be sent when the buffer is sent up to `at`.
@@ -65,8 +68,9 @@ struct Foreign {
 
 impl Foreign {
     fn slice<'a>(&'a self, input: &'a [u8]) -> &'a [u8] {
-        let whole = match &self.data {
+        let whole: &[u8] = match &self.data {
             Data::Owned(bytes) => bytes,
+            Data::Shared(bytes) => bytes,
             Data::Input => input,
             Data::Message => &[],
         };
@@ -133,6 +137,16 @@ impl SendQueue {
         } else {
             let range = 0..frames.len();
             self.push_foreign(Data::Owned(frames), range);
+        }
+    }
+
+    /// Appends frames that other clients get too.
+    pub(crate) fn push_shared(&mut self, frames: Arc<[u8]>) {
+        if frames.len() < LEND_MIN {
+            self.bytes.extend_from_slice(&frames);
+        } else {
+            let range = 0..frames.len();
+            self.push_foreign(Data::Shared(frames), range);
         }
     }
 
@@ -249,8 +263,11 @@ impl SendQueue {
     /// Takes a delivered message's buffer over for the payload that refers to it; a second
     /// reference gets a copy. A buffer nobody refers to goes back to the pool.
     pub(crate) fn settle_message(&mut self, message: Vec<u8>, pool: &mut Pool) {
-        let mut referring =
-            self.foreign.iter_mut().rev().take_while(|one| !matches!(one.data, Data::Owned(_)));
+        let mut referring = self
+            .foreign
+            .iter_mut()
+            .rev()
+            .take_while(|one| matches!(one.data, Data::Message | Data::Input));
         let mut heir = None;
         for foreign in referring.by_ref().filter(|one| matches!(one.data, Data::Message)) {
             if heir.is_none() {

@@ -3,12 +3,14 @@
 use crate::client::Client;
 use crate::engine::{self, Engine};
 use crate::error::{Error, Result};
-use crate::hub::Hub;
+use crate::hub::{Hub, OnPanic, Settings};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::resource::Resource;
 use crate::routes::{Route, Routes};
+use clws_proto::close::CloseCode;
+use clws_proto::deflate::DeflateConfig;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
@@ -23,7 +25,7 @@ const BACKLOG: i32 = 1024;
 #[must_use = "a server does nothing until it is run or started"]
 pub struct Server {
     routes: Routes,
-    limits: Limits,
+    settings: Settings,
     workers: Option<usize>,
     backlog: i32,
     listeners: Vec<TcpListener>,
@@ -35,7 +37,7 @@ impl Server {
     pub fn builder() -> Self {
         Self {
             routes: Routes::default(),
-            limits: Limits::default(),
+            settings: Settings::default(),
             workers: None,
             backlog: BACKLOG,
             listeners: Vec::new(),
@@ -49,16 +51,59 @@ impl Server {
     /// `/files/`; or `*`, which takes what nothing else took. Exact paths win, then the longest
     /// prefix. A path that can't match or is taken is an error of `bind`, `run` or `start`.
     pub fn resource(mut self, path: &str, origin: Origin, resource: impl Resource) -> Self {
-        let route = Route { path: path.to_owned(), origin, resource: Arc::new(resource) };
+        self.register(Route::new(path, origin, resource));
+        self
+    }
+
+    /// Serves `resource` with limits and compression of its own; see [`Server::resource`].
+    ///
+    /// Of the limits those of the opening handshake, `max_clients` and `spare_buffers` stay the
+    /// server's.
+    pub fn resource_with(
+        mut self,
+        path: &str,
+        origin: Origin,
+        resource: impl Resource,
+        options: ResourceOptions,
+    ) -> Self {
+        match options.route(path, origin, resource) {
+            Ok(route) => self.register(route),
+            Err(error) => {
+                self.failed.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    fn register(&mut self, route: Route) {
         if let Err(error) = self.routes.register(route) {
             self.failed.get_or_insert(error);
         }
+    }
+
+    /// Sets whether and how messages are compressed (RFC 7692); by default they are, when the
+    /// client offers it, from 1 KiB on and without context takeover.
+    pub fn deflate(mut self, config: DeflateConfig) -> Self {
+        self.settings.deflate = config;
+        self
+    }
+
+    /// Serves clients of draft-hixie-76 too (also called hybi-00), which know neither binary
+    /// messages nor pings. Off by default: they are refused with 400.
+    pub fn hixie76(mut self, on: bool) -> Self {
+        self.settings.versions.hixie76 = on;
+        self
+    }
+
+    /// Sets what a panic in user code costs; by default the client whose callback it was.
+    pub fn on_panic(mut self, on_panic: OnPanic) -> Self {
+        self.settings.on_panic = on_panic;
         self
     }
 
     /// Sets all limits; a contradiction in them is an error of `run` or `start`.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.settings.limits = limits;
         self
     }
 
@@ -98,7 +143,7 @@ impl Server {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        self.limits.check()?;
+        self.settings.limits.check()?;
         if self.listeners.is_empty() {
             return Err(Error::NoListener);
         }
@@ -106,9 +151,55 @@ impl Server {
             self.listeners.iter().map(TcpListener::local_addr).collect();
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.unwrap_or_else(cores);
-        let hub = Arc::new(Hub::new(self.limits, self.routes));
+        let hub = Arc::new(Hub::new(self.settings, self.routes));
         let engine = Engine::start(Arc::clone(&hub), self.listeners, workers)?;
         Ok(ServerHandle { hub, engine: Arc::new(engine), addresses: addresses?.into() })
+    }
+}
+
+/// What becomes of the clients of a resource that is unregistered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connected {
+    /// They stay until they leave.
+    Stay,
+    /// They are closed with 1001.
+    Close,
+}
+
+/// What one resource has otherwise than its server.
+#[derive(Clone, Debug, Default)]
+pub struct ResourceOptions {
+    limits: Option<Limits>,
+    deflate: Option<DeflateConfig>,
+}
+
+impl ResourceOptions {
+    /// Nothing otherwise.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Limits of its own; a contradiction in them is an error where they are used.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// Compression of its own.
+    pub fn deflate(mut self, config: DeflateConfig) -> Self {
+        self.deflate = Some(config);
+        self
+    }
+
+    fn route(self, path: &str, origin: Origin, resource: impl Resource) -> Result<Route> {
+        let mut route = Route::new(path, origin, resource);
+        if let Some(limits) = self.limits {
+            limits.check()?;
+            let config = Arc::new(limits.connection());
+            route.own_limits = Some((Arc::new(limits), config));
+        }
+        route.own_deflate = self.deflate;
+        Ok(route)
     }
 }
 
@@ -128,8 +219,37 @@ impl ServerHandle {
 
     /// Serves another resource from now on; see [`Server::resource`].
     pub fn register(&self, path: &str, origin: Origin, resource: impl Resource) -> Result<()> {
-        let route = Route { path: path.to_owned(), origin, resource: Arc::new(resource) };
-        self.hub.routes.register(route)
+        self.hub.routes.register(Route::new(path, origin, resource))
+    }
+
+    /// Serves another resource with options of its own; see [`Server::resource_with`].
+    pub fn register_with(
+        &self,
+        path: &str,
+        origin: Origin,
+        resource: impl Resource,
+        options: ResourceOptions,
+    ) -> Result<()> {
+        self.hub.routes.register(options.route(path, origin, resource)?)
+    }
+
+    /// The resource registered at `path`, a pattern as it was given, if it is of this type.
+    pub fn find<R: Resource>(&self, path: &str) -> Option<Arc<R>> {
+        let route = self.hub.routes.registered(path)?;
+        Arc::clone(&route.typed).downcast().ok()
+    }
+
+    /// Serves nothing at `path`, a pattern as it was given, from now on; `false` when nothing was.
+    /// Clients that are connected stay, or are closed with 1001.
+    pub fn unregister(&self, path: &str, clients: Connected) -> bool {
+        let Some(route) = self.hub.routes.unregister(path) else { return false };
+        if clients == Connected::Close {
+            let of_route = |client: &Client| Arc::ptr_eq(&client.0.route, &route);
+            for client in self.clients().into_iter().filter(of_route) {
+                client.close(CloseCode::GOING_AWAY, "the resource is gone");
+            }
+        }
+        true
     }
 
     /// All connected clients, in the order they connected.

@@ -4,6 +4,7 @@
 //! contradict the handshake never gets in, so writing can't fail and nothing illegal reaches the
 //! wire (response splitting).
 
+use crate::deflate::Agreed;
 use core::fmt;
 
 use super::syntax::{is_field_byte, is_token};
@@ -87,6 +88,13 @@ impl ExtraHeaders {
     /// Adds a header of the handshake itself.
     pub(super) fn push_own(&mut self, name: &'static str, value: &'static str) {
         self.push_line(name, value);
+    }
+
+    /// Adds the answer to the peer's offers of permessage-deflate (RFC 7692 §5).
+    pub fn push_extensions(&mut self, agreed: &Agreed) {
+        let mut value = Vec::new();
+        agreed.write_response_value(&mut value);
+        self.push_line("Sec-WebSocket-Extensions", &String::from_utf8_lossy(&value));
     }
 
     fn push_line(&mut self, name: &str, value: &str) {

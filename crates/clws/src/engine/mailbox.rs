@@ -4,7 +4,7 @@
 //! busy. What clients can leave here is bounded by their send queues' limits, which count letters
 //! on their way.
 
-use crate::client::{Courier, Mail};
+use crate::client::{self, Courier};
 use mio::Waker;
 use mio::net::TcpStream;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ pub(super) enum Letter {
     /// A connection that was accepted.
     Join(TcpStream, SocketAddr),
     /// For one session.
-    Mail { slot: u32, client: u64, mail: Mail },
+    Mail(client::Letter),
     /// Close all clients and end.
     Shutdown,
 }
@@ -42,8 +42,12 @@ impl Mailbox {
     }
 
     pub(super) fn post(&self, letter: Letter) {
+        self.post_all(std::iter::once(letter));
+    }
+
+    fn post_all(&self, new: impl Iterator<Item = Letter>) {
         match &mut *self.letters.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(letters) => letters.push(letter),
+            Some(letters) => letters.extend(new),
             None => return,
         }
         // Ordered against `fall_asleep`: either this sees the worker asleep, or the worker sees
@@ -86,7 +90,11 @@ impl Mailbox {
 }
 
 impl Courier for Mailbox {
-    fn deliver(&self, slot: u32, client: u64, mail: Mail) {
-        self.post(Letter::Mail { slot, client, mail });
+    fn deliver(&self, letter: client::Letter) {
+        self.post(Letter::Mail(letter));
+    }
+
+    fn deliver_all(&self, letters: Vec<client::Letter>) {
+        self.post_all(letters.into_iter().map(Letter::Mail));
     }
 }

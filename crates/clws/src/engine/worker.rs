@@ -6,7 +6,7 @@
 
 use super::mailbox::{Letter, Mailbox};
 use super::timer::{Due, NEVER, Wheel};
-use crate::client::Mail;
+use crate::client::{self, Mail};
 use crate::hub::{Hub, Kit};
 use crate::session::{Fate, Output, Session};
 use mio::event::Event;
@@ -153,7 +153,7 @@ impl Worker {
         if writable && seat.session.wants_write() {
             seat.session.handle_writable(&mut self.kit, &mut &seat.stream);
         }
-        if seat.readable && seat.session.wants_read(&self.kit) {
+        if seat.readable && seat.session.wants_read() {
             seat.readable = false;
             match (&seat.stream).read(&mut self.buffer) {
                 Ok(0) => seat.session.handle_eof(&mut self.kit),
@@ -184,10 +184,10 @@ impl Worker {
             Fate::Close => return self.remove(slot, false),
             Fate::Abort => return self.remove(slot, true),
         }
-        if let Some(deadline) = seat.session.deadline(&self.kit) {
+        if let Some(deadline) = seat.session.deadline() {
             self.wheel.arm(slot, deadline, &mut seat.due);
         }
-        if seat.readable && seat.session.wants_read(&self.kit) {
+        if seat.readable && seat.session.wants_read() {
             self.list(slot);
         }
     }
@@ -203,7 +203,7 @@ impl Worker {
     fn handle_letter(&mut self, letter: Letter) {
         match letter {
             Letter::Join(stream, peer) => self.join(stream, peer),
-            Letter::Mail { slot, client, mail } => {
+            Letter::Mail(client::Letter { slot, client, mail }) => {
                 if let Some(seat) = self.seats.get_mut(slot as usize)
                     && seat.session.id() == client
                 {
@@ -253,7 +253,7 @@ impl Worker {
             return;
         }
         seat.due = NEVER;
-        if seat.session.deadline(&self.kit).is_some_and(|deadline| deadline <= self.kit.now) {
+        if seat.session.deadline().is_some_and(|deadline| deadline <= self.kit.now) {
             seat.session.handle_timeout(&mut self.kit, &mut &seat.stream);
         }
         self.settle(slot);

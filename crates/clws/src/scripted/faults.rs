@@ -69,7 +69,7 @@ fn whatever_the_cuts_and_stalls_every_answer_arrives_once_and_in_order() {
         let mut rest = &bytes[..];
         while !rest.is_empty() || rig.session.wants_write() {
             rig.wire.step = 1 + random.below(6000);
-            if rig.session.wants_read(&rig.kit) && !rest.is_empty() {
+            if rig.session.wants_read() && !rest.is_empty() {
                 let cut = (1 + random.below(20_000)).min(rest.len());
                 rig.receive(&rest[..cut]);
                 rest = &rest[cut..];
@@ -98,7 +98,7 @@ fn whenever_the_peer_goes_disconnected_comes_once_and_all_memory_is_back() {
         rig.wire.room = random.below(30_000);
         let end = random.below(bytes.len() + 1);
         let mut rest = &bytes[..end];
-        while !rest.is_empty() && rig.session.wants_read(&rig.kit) {
+        while !rest.is_empty() && rig.session.wants_read() {
             let cut = (1 + random.below(20_000)).min(rest.len());
             rig.receive(&rest[..cut]);
             rest = &rest[cut..];

@@ -6,8 +6,8 @@ mod flow;
 mod life;
 
 use super::{Fate, Output, Session};
-use crate::client::{Client, Courier, Mail};
-use crate::hub::{Hub, Kit};
+use crate::client::{Client, Courier, Letter, Mail};
+use crate::hub::{Hub, Kit, Settings};
 use crate::limits::Limits;
 use crate::origin::Origin;
 use crate::resource::{Closed, Reject, Resource};
@@ -109,8 +109,12 @@ impl Resource for Script {
 struct Post(Mutex<Vec<Mail>>);
 
 impl Courier for Post {
-    fn deliver(&self, _: u32, _: u64, mail: Mail) {
-        self.0.lock().unwrap().push(mail);
+    fn deliver(&self, letter: Letter) {
+        self.0.lock().unwrap().push(letter.mail);
+    }
+
+    fn deliver_all(&self, letters: Vec<Letter>) {
+        self.0.lock().unwrap().extend(letters.into_iter().map(|letter| letter.mail));
     }
 }
 
@@ -130,10 +134,9 @@ impl Rig {
         let (calls, client) = (Arc::default(), Arc::default());
         let script = Script { calls: Arc::clone(&calls), client: Arc::clone(&client), act };
         let routes = Routes::default();
-        let resource = Arc::new(script);
-        routes.register(Route { path: "/test".into(), origin: Origin::any(), resource }).unwrap();
+        routes.register(Route::new("/test", Origin::any(), script)).unwrap();
         let post = Arc::new(Post::default());
-        let hub = Arc::new(Hub::new(limits, routes));
+        let hub = Arc::new(Hub::new(Settings { limits, ..Settings::default() }, routes));
         let kit = Kit::new(hub, post.clone(), Instant::now());
         let session = Session::new(&kit, 0, "127.0.0.1:9".parse().unwrap());
         let wire =
@@ -187,7 +190,7 @@ impl Rig {
 
     pub(super) fn pass(&mut self, time: Duration) {
         let end = self.kit.now + time;
-        while let Some(deadline) = self.session.deadline(&self.kit).filter(|d| *d <= end) {
+        while let Some(deadline) = self.session.deadline().filter(|d| *d <= end) {
             self.kit.now = deadline.max(self.kit.now);
             self.session.handle_timeout(&mut self.kit, &mut self.wire);
             self.look();

@@ -3,16 +3,21 @@
 //! Everything here runs while the client's send queue lies in the thread's scope, or is handed the
 //! queue, so that sends from callbacks, pongs and close frames keep one order.
 
+use super::wire::Wire;
 use crate::client::{Client, Mail};
-use crate::hub::Kit;
+use crate::encode::{plain_len, write_takeover};
+use crate::hub::{Kit, Place};
+use crate::limits::Limits;
 use crate::resource::{Cause, Closed, Reject, Resource};
 use crate::scope;
 use crate::send_queue::{CloseOrder, Lent, SendQueue};
 use clws_proto::close::CloseCode;
-use clws_proto::connection::{Connection, Event, Expired};
+use clws_proto::connection::{Event, Expired};
+use clws_proto::deflate::Contexts;
 use clws_proto::error::ProtocolError;
 use clws_proto::message::Message;
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -23,7 +28,13 @@ const NO_CLOSE: u16 = 1006;
 #[derive(Debug)]
 pub(super) struct Live {
     client: Client,
-    connection: Connection,
+    connection: Wire,
+    /// The history that messages to the client are compressed with, while no callback runs.
+    pub(super) contexts: Option<Box<Contexts>>,
+    #[expect(dead_code, reason = "held until the client is gone")]
+    place: Place,
+    /// `connected` has been called.
+    pub(super) begun: bool,
     cause: Option<Cause>,
     said: Option<Box<(u16, String)>>,
     pub(super) overrun: bool,
@@ -32,12 +43,42 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(client: Client, connection: Connection) -> Self {
-        Self { client, connection, cause: None, said: None, overrun: false, pressed: false }
+    pub(super) fn new(
+        client: Client,
+        connection: Wire,
+        contexts: Option<Box<Contexts>>,
+        place: Place,
+    ) -> Self {
+        Self {
+            client,
+            connection,
+            contexts,
+            place,
+            begun: false,
+            cause: None,
+            said: None,
+            overrun: false,
+            pressed: false,
+        }
     }
 
     pub(super) fn address(&self) -> usize {
         self.client.address()
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.client.0.limits
+    }
+
+    /// Whether user code wants nothing read.
+    #[inline]
+    pub(super) fn is_paused(&self) -> bool {
+        self.client.0.paused.load(Ordering::Acquire)
+    }
+
+    /// Excuses the peer's silence: it was not listened to.
+    pub(super) fn excuse(&mut self, now: Instant) {
+        self.connection.excuse(now);
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -63,6 +104,7 @@ impl Live {
 
     /// Tells user code of the new client, with its queue in scope.
     pub(super) fn begin(&mut self, kit: &Kit) {
+        self.begun = true;
         match kit.hub.guarded(|| self.resource().connected(&self.client)) {
             Some(Ok(())) => {}
             Some(Err(Reject { code, reason, .. })) => {
@@ -94,7 +136,7 @@ impl Live {
                     used += rest.len();
                 }
             }
-            if self.control(kit) >= kit.hub.limits.send_queue_high {
+            if self.control(kit) >= self.limits().send_queue_high || self.is_paused() {
                 break;
             }
         }
@@ -184,7 +226,7 @@ impl Live {
         }
         // A pong waits while the queue is long, and only the latest is kept: a peer that sends
         // pings and does not read gets no memory for it.
-        if queue.len() <= kit.hub.limits.send_queue_low || !self.connection.is_open() {
+        if queue.len() <= self.limits().send_queue_low || !self.connection.is_open() {
             self.connection.poll_output(queue.bytes());
         }
         queue.open = self.is_open();
@@ -196,7 +238,7 @@ impl Live {
     }
 
     pub(super) fn handle_mail(&mut self, kit: &Kit, queue: &mut SendQueue, mail: Mail) {
-        let shared = &*self.client.0;
+        let shared = Arc::clone(&self.client.0);
         if !matches!(mail, Mail::Shutdown) {
             shared.letters.fetch_sub(1, Ordering::AcqRel);
             self.pressed |= shared.pressed.swap(false, Ordering::AcqRel);
@@ -206,9 +248,30 @@ impl Live {
                 queue.counted += frames.len();
                 queue.push_encoded(frames);
             }
+            Mail::Shared(frames) if self.is_open() => {
+                queue.counted += frames.len();
+                queue.push_shared(frames);
+            }
+            Mail::Message(message) if self.is_open() => {
+                // Counted by its length until now, by that of its frames from now on.
+                shared.queued.fetch_sub(plain_len(&message.payload), Ordering::Relaxed);
+                if let (Some(contexts), Some(deflating)) = (&mut self.contexts, shared.deflate) {
+                    let (out, size) = (queue.bytes(), message.frame_size);
+                    let (opcode, payload) = (message.opcode, &message.payload);
+                    write_takeover(contexts, deflating.level, opcode, payload, size, out);
+                }
+            }
             Mail::Frames(frames) => {
                 shared.queued.fetch_sub(frames.len(), Ordering::Relaxed);
             }
+            Mail::Shared(frames) => {
+                shared.queued.fetch_sub(frames.len(), Ordering::Relaxed);
+            }
+            Mail::Message(message) => {
+                shared.queued.fetch_sub(plain_len(&message.payload), Ordering::Relaxed);
+            }
+            Mail::Resume => self.connection.excuse(kit.now),
+            Mail::Decided(_) => {}
             Mail::Close(order) => queue.close = Some(order),
             Mail::Overrun => queue.overrun = true,
             Mail::Shutdown => {
@@ -249,7 +312,6 @@ impl Live {
         self.client.0.open.store(false, Ordering::Release);
         self.client.0.gone.store(true, Ordering::Release);
         kit.hub.clients().remove(&self.client.id());
-        kit.hub.release();
         kit.hub.counters.disconnected.add(1);
         let clean = self.said.is_some() && self.connection.close_sent();
         let (code, reason) = self.said.take().map_or((NO_CLOSE, String::new()), |said| *said);

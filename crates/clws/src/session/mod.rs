@@ -7,11 +7,12 @@
 
 mod live;
 mod opening;
+mod wire;
 
 use crate::client::Mail;
 use crate::hub::Kit;
 use crate::resource::Cause;
-use crate::scope;
+use crate::scope::{self, Scope};
 use crate::send_queue::{MAX_SLICES, SendQueue};
 use live::Live;
 use opening::Opening;
@@ -38,6 +39,7 @@ pub(crate) enum Fate {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all sessions are live")]
 enum Phase {
     Opening(Box<Opening>),
     Live(Live),
@@ -57,7 +59,6 @@ enum Phase {
 #[derive(Debug)]
 struct Stash {
     bytes: Vec<u8>,
-    at: usize,
 }
 
 /// One client without its socket.
@@ -80,6 +81,7 @@ impl Session {
             slot,
             peer,
             phase: Phase::Opening(Box::new(Opening::new(
+                &kit.hub,
                 kit.now + kit.hub.limits.handshake_timeout,
             ))),
             queue: None,
@@ -96,25 +98,24 @@ impl Session {
     /// the socket takes it.
     pub(crate) fn handle_input(&mut self, kit: &mut Kit, input: &mut [u8], out: &mut dyn Output) {
         match &mut self.phase {
-            Phase::Live(_) => self.run(kit, input, out, false),
+            Phase::Live(_) => self.run(kit, input, out),
             Phase::Opening(_) => self.handle_opening(kit, input, out),
             Phase::Ending { .. } | Phase::Gone { .. } => {}
         }
     }
 
     /// Lets the connection and user code work on `input`, and writes the answers.
-    fn run(&mut self, kit: &mut Kit, mut input: &mut [u8], out: &mut dyn Output, fresh: bool) {
-        let mut first = fresh;
+    fn run(&mut self, kit: &mut Kit, mut input: &mut [u8], out: &mut dyn Output) {
         while let Phase::Live(live) = &mut self.phase {
             let mut queue = self.queue.take().unwrap_or_else(|| kit.queue());
             queue.open = live.is_open();
-            scope::enter(live.address(), queue, input);
-            if first {
+            scope::enter(Scope::new(live.address(), queue, live.contexts.take(), input));
+            if !live.begun {
                 live.begin(kit);
             }
-            first = false;
-            let used = live.deliver(kit, input);
-            let mut queue = scope::leave();
+            let used = if live.is_paused() { 0 } else { live.deliver(kit, input) };
+            let Scope { mut queue, contexts, .. } = scope::leave();
+            live.contexts = contexts;
             queue.join_input(input);
             self.queue = Some(queue);
             self.after_run(kit, input, out);
@@ -122,12 +123,16 @@ impl Session {
             if input.is_empty() {
                 break;
             }
-            if self.is_full(kit) {
-                let bytes = input.to_vec();
-                self.stash = Some(Box::new(Stash { bytes, at: 0 }));
+            if self.is_held() {
+                self.keep(input.to_vec());
                 break;
             }
         }
+    }
+
+    /// Keeps received bytes for when the client is listened to again.
+    fn keep(&mut self, bytes: Vec<u8>) {
+        self.stash = Some(Box::new(Stash { bytes }));
     }
 
     fn after_run(&mut self, kit: &mut Kit, input: &[u8], out: &mut dyn Output) {
@@ -180,18 +185,18 @@ impl Session {
     fn review(&mut self, kit: &mut Kit, out: &mut dyn Output) {
         let Phase::Live(live) = &mut self.phase else { return };
         if live.overrun {
-            let until = kit.now + kit.hub.limits.abort_timeout;
+            let until = kit.now + live.limits().abort_timeout;
             return self.finish(kit, until);
         }
         if live.is_finished() {
-            let until = kit.now + kit.hub.limits.close_timeout;
+            let until = kit.now + live.limits().close_timeout;
             return self.finish(kit, until);
         }
         let waiting = self.queue.as_ref().map_or(0, |queue| queue.len());
-        live.pressed |= waiting >= kit.hub.limits.send_queue_high;
-        if waiting <= kit.hub.limits.send_queue_low {
+        live.pressed |= waiting >= live.limits().send_queue_high;
+        if waiting <= live.limits().send_queue_low {
             if live.has_output() {
-                return self.run(kit, &mut [], out, false);
+                return self.run(kit, &mut [], out);
             }
             if live.pressed {
                 live.pressed = false;
@@ -204,9 +209,11 @@ impl Session {
         let Phase::Live(live) = &mut self.phase else { return };
         let mut queue = self.queue.take().unwrap_or_else(|| kit.queue());
         queue.open = live.is_open();
-        scope::enter(live.address(), queue, &[]);
+        scope::enter(Scope::new(live.address(), queue, live.contexts.take(), &[]));
         live.drained(kit);
-        self.queue = Some(scope::leave());
+        let Scope { queue, contexts, .. } = scope::leave();
+        live.contexts = contexts;
+        self.queue = Some(queue);
         self.after_run(kit, &[], out);
     }
 
@@ -214,23 +221,23 @@ impl Session {
     pub(crate) fn handle_writable(&mut self, kit: &mut Kit, out: &mut dyn Output) {
         self.flush(kit, &[], out);
         self.review(kit, out);
-        if self.is_full(kit) {
+        if self.is_held() {
             return;
         }
         if let Some(mut stash) = self.stash.take() {
-            let at = stash.at;
-            self.run(kit, stash.bytes.get_mut(at..).unwrap_or_default(), out, false);
+            self.run(kit, &mut stash.bytes, out);
+        } else if matches!(&self.phase, Phase::Live(live) if !live.begun) {
+            self.run(kit, &mut [], out);
         }
     }
 
     /// Takes what was sent to this client from elsewhere; it is written by the next
     /// [`Self::handle_writable`].
     pub(crate) fn handle_mail(&mut self, kit: &mut Kit, mail: Mail) {
-        let Phase::Live(live) = &mut self.phase else {
-            if let (Mail::Shutdown, Phase::Opening(_)) = (mail, &self.phase) {
-                self.refuse(kit, &clws_proto::handshake::Refusal::new(503, "shutting down"));
-            }
-            return;
+        let live = match &mut self.phase {
+            Phase::Live(live) => live,
+            Phase::Opening(_) => return self.handle_opening_mail(kit, mail),
+            Phase::Ending { .. } | Phase::Gone { .. } => return,
         };
         let queue = self.queue.get_or_insert_with(|| kit.queue());
         live.handle_mail(kit, queue, mail);
@@ -286,11 +293,11 @@ impl Session {
     }
 
     /// When [`Self::handle_timeout`] wants to be called.
-    pub(crate) fn deadline(&self, kit: &Kit) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Opening(opening) => Some(opening.deadline),
             Phase::Live(live) => {
-                let stalled = self.stalled.map(|since| since + kit.hub.limits.send_timeout);
+                let stalled = self.stalled.map(|since| since + live.limits().send_timeout);
                 live.deadline().into_iter().chain(stalled).min()
             }
             Phase::Ending { until, .. } => Some(*until),
@@ -307,10 +314,17 @@ impl Session {
                 self.phase = Phase::Gone { abort: self.queue.is_some() };
             }
             Phase::Live(live) => {
+                let held = self.stash.is_some()
+                    || live.is_paused()
+                    || is_full(self.queue.as_deref(), live);
+                if held {
+                    // It could not be heard, so its silence means nothing.
+                    live.excuse(now);
+                }
                 if live.handle_timeout(now) {
                     return self.lose(kit, Cause::Timeout, false);
                 }
-                let give_up = kit.hub.limits.send_timeout;
+                let give_up = live.limits().send_timeout;
                 if self.stalled.is_some_and(|since| now >= since + give_up) {
                     return self.lose(kit, Cause::Timeout, true);
                 }
@@ -320,15 +334,19 @@ impl Session {
         }
     }
 
-    fn is_full(&self, kit: &Kit) -> bool {
-        self.queue.as_ref().is_some_and(|queue| queue.len() >= kit.hub.limits.send_queue_high)
+    /// Whether the client is not listened to: it takes too little of what waits for it, or user
+    /// code wants it so.
+    fn is_held(&self) -> bool {
+        let Phase::Live(live) = &self.phase else { return false };
+        live.is_paused() || is_full(self.queue.as_deref(), live)
     }
 
     /// Whether bytes should be read from the socket now.
-    pub(crate) fn wants_read(&self, kit: &Kit) -> bool {
-        match self.phase {
-            Phase::Live(_) => self.stash.is_none() && !self.is_full(kit),
-            Phase::Opening(_) | Phase::Ending { heard_end: false, .. } => true,
+    pub(crate) fn wants_read(&self) -> bool {
+        match &self.phase {
+            Phase::Live(_) => self.stash.is_none() && !self.is_held(),
+            Phase::Opening(opening) => !opening.is_waiting(),
+            Phase::Ending { heard_end: false, .. } => true,
             Phase::Ending { .. } | Phase::Gone { .. } => false,
         }
     }
@@ -352,6 +370,10 @@ impl Session {
             _ => Fate::Keep,
         }
     }
+}
+
+fn is_full(queue: Option<&SendQueue>, live: &Live) -> bool {
+    queue.is_some_and(|queue| queue.len() >= live.limits().send_queue_high)
 }
 
 fn write_once(queue: &SendQueue, input: &[u8], out: &mut dyn Output) -> io::Result<(usize, usize)> {

@@ -1,13 +1,16 @@
 //! The opening handshake of a session: from the first byte to the 101, a page or a refusal.
 
 use super::live::Live;
+use super::wire::Wire;
 use super::{Output, Phase, Session};
-use crate::client::{Client, Shared};
-use crate::hub::{Hub, Kit};
+use crate::client::{Client, Mail, Shared};
+use crate::encode::Deflating;
+use crate::hub::{Hub, Kit, Place};
+use crate::pending::{Decision, Pending};
 use crate::request::Request;
 use crate::resource::{Accept, Reject};
 use crate::routes::Route;
-use clws_proto::connection::Connection;
+use clws_proto::deflate::{self, Agreed, Contexts, DeflateConfig, Side};
 use clws_proto::handshake::{self, Refusal, RequestReader, Response, check_upgrade};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -19,17 +22,33 @@ pub(super) struct Opening {
     received: Vec<u8>,
     reader: RequestReader,
     pub(super) deadline: Instant,
+    /// What awaits a decision made elsewhere; what `received` holds then is for later.
+    waiting: Option<Ready>,
 }
 
 impl Opening {
-    pub(super) fn new(deadline: Instant) -> Self {
-        Self { received: Vec::new(), reader: RequestReader::default(), deadline }
+    pub(super) fn new(hub: &Hub, deadline: Instant) -> Self {
+        let reader = RequestReader::with_versions(hub.versions);
+        Self { received: Vec::new(), reader, deadline, waiting: None }
     }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+}
+
+/// A handshake that is in order; only the resource has still to agree.
+#[derive(Debug)]
+struct Ready {
+    route: Arc<Route>,
+    upgrade: handshake::Upgrade,
+    agreed: Option<Agreed>,
+    place: Place,
 }
 
 /// What a request comes to.
 enum Verdict {
-    Connect { route: Arc<Route>, accept: Accept, upgrade: handshake::Upgrade },
+    Connect(Ready),
     Answer { response: Response, head_only: bool },
 }
 
@@ -79,10 +98,7 @@ impl Session {
     ) {
         let request = Request::new(head, self.peer);
         match decide(&kit.hub, &request) {
-            Verdict::Connect { route, accept, upgrade } => {
-                self.connect(kit, request, route, accept, &upgrade);
-                self.run(kit, rest, out, true);
-            }
+            Verdict::Connect(ready) => self.ask_resource(kit, request, ready, rest, out),
             Verdict::Answer { response, head_only } => {
                 self.respond(kit, &response, head_only);
                 self.handle_writable(kit, out);
@@ -90,47 +106,120 @@ impl Session {
         }
     }
 
-    fn connect(
+    fn ask_resource(
         &mut self,
         kit: &mut Kit,
         request: Request,
-        route: Arc<Route>,
-        accept: Accept,
-        upgrade: &handshake::Upgrade,
+        ready: Ready,
+        rest: &mut [u8],
+        out: &mut dyn Output,
     ) {
+        let pending = Pending::new(request, self.slot, self.id, Arc::clone(&kit.courier));
+        let resource = &ready.route.resource;
+        let answer = match kit.hub.guarded(|| resource.accept_later(pending)) {
+            Some(Some(pending)) => {
+                let request = pending.withdraw();
+                kit.hub.guarded(|| resource.accept(&request)).map(|accept| (request, accept))
+            }
+            Some(None) => {
+                if let Phase::Opening(opening) = &mut self.phase {
+                    opening.received = rest.to_vec();
+                    opening.waiting = Some(ready);
+                }
+                return;
+            }
+            None => None,
+        };
+        self.conclude(kit, ready, answer);
+        if matches!(self.phase, Phase::Live(_)) {
+            self.run(kit, rest, out);
+        } else {
+            self.handle_writable(kit, out);
+        }
+    }
+
+    pub(super) fn handle_opening_mail(&mut self, kit: &mut Kit, mail: Mail) {
+        let Phase::Opening(opening) = &mut self.phase else { return };
+        match mail {
+            Mail::Shutdown => self.refuse(kit, &Refusal::new(503, "the server is shutting down")),
+            Mail::Decided(decision) => {
+                let Some(ready) = opening.waiting.take() else { return };
+                let received = std::mem::take(&mut opening.received);
+                let Decision { decided } = *decision;
+                self.conclude(kit, ready, decided);
+                if !received.is_empty() && matches!(self.phase, Phase::Live(_)) {
+                    self.keep(received);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Connects the client or turns it away, as the resource decided; `None` if it panicked.
+    fn conclude(
+        &mut self,
+        kit: &mut Kit,
+        ready: Ready,
+        answer: Option<(Request, Result<Accept, Reject>)>,
+    ) {
+        let Some((request, answer)) = answer else { return self.refuse(kit, &internal_error()) };
+        match answer.map_err(Refusal::from).and_then(|accept| check_accept(accept, &request)) {
+            Ok(accept) => self.connect(kit, request, accept, ready),
+            Err(refusal) => self.refuse(kit, &refusal),
+        }
+    }
+
+    fn connect(&mut self, kit: &mut Kit, request: Request, accept: Accept, ready: Ready) {
+        let Ready { route, upgrade, agreed, place } = ready;
+        let Accept { subprotocol, mut headers, data } = accept;
+        if let Some(agreed) = &agreed {
+            headers.push_extensions(agreed);
+        }
         let mut queue = kit.queue();
-        let Accept { subprotocol, headers, data } = accept;
         if upgrade.write_response(subprotocol.as_deref(), &headers, queue.bytes()).is_err() {
-            kit.hub.release();
+            kit.give_queue(queue);
             return self.refuse(kit, &internal_error());
         }
         self.queue = Some(queue);
+        let hub = &kit.hub;
+        let (limits, config) = route
+            .own_limits
+            .clone()
+            .unwrap_or_else(|| (Arc::clone(&hub.limits), Arc::clone(&hub.config)));
+        let settings = deflate_settings(hub, &route);
+        let deflate =
+            agreed.map(|agreed| Deflating::new(agreed, settings.min_size, settings.level));
         let client = Client(Arc::new(Shared {
             id: self.id,
             slot: self.slot,
             courier: Arc::clone(&kit.courier),
             route,
-            limits: Arc::clone(&kit.hub.limits),
+            limits,
             request,
             version: upgrade.version(),
             subprotocol: subprotocol.map(String::into_boxed_str),
+            deflate,
             data,
             open: AtomicBool::new(true),
             gone: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             pressed: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             letters: AtomicU32::new(0),
         }));
-        kit.hub.counters.connected.add(1);
-        kit.hub.clients().insert(self.id, client.clone());
-        let connection = Connection::server(Arc::clone(&kit.hub.config), kit.now);
-        self.phase = Phase::Live(Live::new(client, connection));
+        hub.counters.connected.add(1);
+        hub.clients().insert(self.id, client.clone());
+        let contexts = || agreed.map(|agreed| Contexts::new(&agreed, Side::Server));
+        let wire = Wire::server(client.0.version, config, contexts(), kit.now);
+        // Without takeover senders compress by themselves, and nothing is kept here.
+        let own = contexts().filter(|contexts| contexts.shared_window_bits().is_none());
+        self.phase = Phase::Live(Live::new(client, wire, own.map(Box::new), place));
     }
 
     pub(super) fn opening_timeout(&mut self, kit: &mut Kit, out: &mut dyn Output) {
         match &self.phase {
             // A peer that said nothing is told nothing.
-            Phase::Opening(opening) if opening.received.is_empty() => {
+            Phase::Opening(opening) if opening.received.is_empty() && opening.waiting.is_none() => {
                 self.phase = Phase::Gone { abort: false };
             }
             _ => self.refuse_now(kit, &Refusal::new(408, "the request took too long"), out),
@@ -159,7 +248,7 @@ impl Session {
     }
 }
 
-fn decide(hub: &Hub, request: &Request) -> Verdict {
+fn decide(hub: &Arc<Hub>, request: &Request) -> Verdict {
     if !request.head().is_upgrade() {
         return plain_get(hub, request);
     }
@@ -182,23 +271,26 @@ fn plain_get(hub: &Hub, request: &Request) -> Verdict {
     }
 }
 
-fn connect_verdict(hub: &Hub, request: &Request) -> Result<Verdict, Refusal> {
+fn connect_verdict(hub: &Arc<Hub>, request: &Request) -> Result<Verdict, Refusal> {
     let upgrade = check_upgrade(request.head())?;
     let route = hub.routes.find(request.path()).ok_or_else(not_found)?;
     check_origin(&route, request)?;
     if hub.stopping.load(Ordering::Acquire) {
         return Err(Refusal::new(503, "the server is shutting down"));
     }
-    if !hub.reserve() {
-        return Err(Refusal::new(503, "the server is full"));
-    }
-    match accept(hub, &route, request) {
-        Ok(accept) => Ok(Verdict::Connect { route, accept, upgrade }),
-        Err(refusal) => {
-            hub.release();
-            Err(refusal)
-        }
-    }
+    let offers = request.head().header_values("sec-websocket-extensions");
+    let agreed = if upgrade.version().is_framed() {
+        deflate::negotiate(offers, deflate_settings(hub, &route))
+            .map_err(|_| Refusal::new(400, "the extension offers are malformed"))?
+    } else {
+        None
+    };
+    let place = hub.reserve().ok_or_else(|| Refusal::new(503, "the server is full"))?;
+    Ok(Verdict::Connect(Ready { route, upgrade, agreed, place }))
+}
+
+fn deflate_settings<'a>(hub: &'a Hub, route: &'a Route) -> &'a DeflateConfig {
+    route.own_deflate.as_ref().unwrap_or(&hub.deflate)
 }
 
 fn check_origin(route: &Route, request: &Request) -> Result<(), Refusal> {
@@ -211,15 +303,17 @@ fn check_origin(route: &Route, request: &Request) -> Result<(), Refusal> {
     if route.origin.allows(origin, request.requested_host()) { Ok(()) } else { Err(forbidden()) }
 }
 
-fn accept(hub: &Hub, route: &Route, request: &Request) -> Result<Accept, Refusal> {
-    let accept = match hub.guarded(|| route.resource.accept(request)) {
-        Some(Ok(accept)) => accept,
-        Some(Err(Reject { status, reason, .. })) => return Err(Refusal::new(status, reason)),
-        None => return Err(internal_error()),
-    };
+impl From<Reject> for Refusal {
+    fn from(Reject { status, reason, .. }: Reject) -> Self {
+        Self::new(status, reason)
+    }
+}
+
+/// A subprotocol that was not offered would make the client fail the connection (§4.1).
+fn check_accept(accept: Accept, request: &Request) -> Result<Accept, Refusal> {
     let offered = |chosen: &str| request.subprotocols().any(|offer| offer == chosen);
     if accept.subprotocol.as_deref().is_some_and(|chosen| !offered(chosen)) {
-        tracing::error!(path = %route.path, "accept chose a subprotocol the client did not offer");
+        tracing::error!("accept chose a subprotocol that the client did not offer");
         return Err(internal_error());
     }
     Ok(accept)

@@ -1,0 +1,357 @@
+//! Sending: what a client is told, what becomes of it, and one message to many clients.
+
+use crate::client::{Client, Courier, Letter, Mail, Message};
+use crate::encode::{Form, plain_len, write_takeover};
+use crate::scope::{self, Scope};
+use clws_proto::frame::{FrameHeader, MAX_CONTROL, OpCode};
+use std::borrow::Borrow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What became of a message or a ping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// On its way.
+    Sent,
+    /// On its way, but the client's send queue has reached its high mark: wait for
+    /// [`Resource::drained`](crate::Resource::drained) before you send more.
+    Backpressure,
+    /// Not sent.
+    Dropped(Dropped),
+}
+
+impl Outcome {
+    /// Whether the message is on its way.
+    pub fn is_sent(self) -> bool {
+        !matches!(self, Self::Dropped(_))
+    }
+}
+
+/// Why a message or a ping was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dropped {
+    /// The client is closed or closing.
+    Closed,
+    /// The send queue was above its high mark; the client is closed for it.
+    Overrun,
+    /// A ping of more than 125 bytes (RFC 6455 §5.5).
+    TooLong,
+    /// The client's protocol version has no such thing: binary messages or pings in draft 76.
+    Unsupported,
+    /// Bytes that were to be sent as text are not UTF-8.
+    InvalidUtf8,
+}
+
+/// How a message is sent, where the usual way is not wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendOptions {
+    frame_size: Option<usize>,
+    uncompressed: bool,
+}
+
+impl SendOptions {
+    /// One frame, compressed where that was agreed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sends fragments of at most so many bytes, at least one (RFC 6455 §5.4). Versions without
+    /// fragments get the message whole.
+    pub fn frame_size(mut self, bytes: usize) -> Self {
+        self.frame_size = Some(bytes.max(1));
+        self
+    }
+
+    /// Does not compress the message, for one that is compressed already or holds a secret beside
+    /// what an attacker chose.
+    pub fn uncompressed(mut self) -> Self {
+        self.uncompressed = true;
+        self
+    }
+}
+
+/// What became of a message to many clients.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Broadcast {
+    /// To how many clients it is on its way.
+    pub sent: usize,
+    /// How many of these have reached the high mark of their send queue.
+    pub backpressure: usize,
+    /// Who does not get it, and why.
+    pub dropped: Vec<(Client, Dropped)>,
+}
+
+/// Sends one text message to many clients; it is encoded once for each wire form among them.
+pub fn send_text_to<I: IntoIterator<Item: Borrow<Client>>>(clients: I, text: &str) -> Broadcast {
+    send_to(clients, OpCode::Text, text.as_bytes())
+}
+
+/// Sends one binary message to many clients; it is encoded once for each wire form among them.
+/// Those whose version has no binary messages are named in the result.
+pub fn send_binary_to<I: IntoIterator<Item: Borrow<Client>>>(
+    clients: I,
+    bytes: &[u8],
+) -> Broadcast {
+    send_to(clients, OpCode::Binary, bytes)
+}
+
+impl Client {
+    /// Sends a text message in one frame.
+    pub fn send_text(&self, message: &str) -> Outcome {
+        self.send(OpCode::Text, message.as_bytes(), SendOptions::default())
+    }
+
+    /// Sends a text message that is there as bytes; they are checked.
+    pub fn send_text_bytes(&self, message: &[u8]) -> Outcome {
+        match clws_proto::utf8::check(message) {
+            Ok(text) => self.send_text(text),
+            Err(_) => Outcome::Dropped(Dropped::InvalidUtf8),
+        }
+    }
+
+    /// Sends a text message as the options say.
+    pub fn send_text_with(&self, message: &str, options: SendOptions) -> Outcome {
+        self.send(OpCode::Text, message.as_bytes(), options)
+    }
+
+    /// Sends a text message in fragments of at most `frame_size` bytes.
+    pub fn send_text_fragmented(&self, message: &str, frame_size: usize) -> Outcome {
+        self.send_text_with(message, SendOptions::new().frame_size(frame_size))
+    }
+
+    /// Sends a binary message in one frame.
+    pub fn send_binary(&self, message: &[u8]) -> Outcome {
+        self.send(OpCode::Binary, message, SendOptions::default())
+    }
+
+    /// Sends a binary message as the options say.
+    pub fn send_binary_with(&self, message: &[u8], options: SendOptions) -> Outcome {
+        self.send(OpCode::Binary, message, options)
+    }
+
+    /// Sends a binary message in fragments of at most `frame_size` bytes.
+    pub fn send_binary_fragmented(&self, message: &[u8], frame_size: usize) -> Outcome {
+        self.send_binary_with(message, SendOptions::new().frame_size(frame_size))
+    }
+
+    /// Sends a ping of at most 125 bytes; the answer comes to
+    /// [`Resource::pong`](crate::Resource::pong).
+    pub fn ping(&self, payload: &[u8]) -> Outcome {
+        if payload.len() > MAX_CONTROL {
+            return Outcome::Dropped(Dropped::TooLong);
+        }
+        self.send(OpCode::Ping, payload, SendOptions::default())
+    }
+
+    #[inline]
+    fn send(&self, opcode: OpCode, payload: &[u8], options: SendOptions) -> Outcome {
+        if !self.can_send(opcode) {
+            return Outcome::Dropped(Dropped::Unsupported);
+        }
+        let form = self.form(opcode, payload.len(), options);
+        let done = if self.no_letters_under_way() {
+            scope::queue_of(self.address(), |scope| {
+                self.send_direct(scope, form, opcode, payload, options)
+            })
+        } else {
+            None
+        };
+        done.unwrap_or_else(|| self.send_by_mail(form, opcode, payload, options))
+    }
+
+    #[inline]
+    fn can_send(&self, opcode: OpCode) -> bool {
+        let version = self.0.version;
+        version.is_framed()
+            || match opcode {
+                OpCode::Binary => version.has_binary(),
+                OpCode::Ping => version.has_ping(),
+                _ => true,
+            }
+    }
+
+    #[inline]
+    fn form(&self, opcode: OpCode, len: usize, options: SendOptions) -> Form {
+        let compress = !options.uncompressed;
+        Form::of(self.0.version, self.0.deflate.as_ref(), opcode, len, compress)
+    }
+
+    /// Sends from the client's own callback: straight into its queue.
+    #[inline]
+    fn send_direct(
+        &self,
+        scope: &mut Scope,
+        form: Form,
+        opcode: OpCode,
+        payload: &[u8],
+        options: SendOptions,
+    ) -> Outcome {
+        let high = self.0.limits.send_queue_high;
+        let queue = &mut scope.queue;
+        if !queue.open {
+            return Outcome::Dropped(Dropped::Closed);
+        }
+        if queue.len() >= high {
+            queue.open = false;
+            queue.overrun = true;
+            return Outcome::Dropped(Dropped::Overrun);
+        }
+        match (form, options.frame_size, &mut scope.contexts, self.0.deflate) {
+            (Form::Plain, None, ..) => {
+                queue.push(&FrameHeader::new(opcode, payload.len()), payload, &scope.lent);
+            }
+            (Form::Takeover, size, Some(contexts), Some(deflating)) => {
+                let out = queue.bytes();
+                write_takeover(contexts, deflating.level, opcode, payload, size, out);
+            }
+            _ => form.write(opcode, payload, options.frame_size, queue.bytes()),
+        }
+        if queue.len() >= high {
+            queue.pressed = true;
+            return Outcome::Backpressure;
+        }
+        Outcome::Sent
+    }
+
+    fn send_by_mail(
+        &self,
+        form: Form,
+        opcode: OpCode,
+        payload: &[u8],
+        options: SendOptions,
+    ) -> Outcome {
+        // What does not fit is not encoded, so it is counted before it is known how small
+        // compressing makes it.
+        let charge = plain_len(payload);
+        let pressed = match self.admit(charge) {
+            Ok(pressed) => pressed,
+            Err(dropped) => return Outcome::Dropped(dropped),
+        };
+        let mail = if form == Form::Takeover {
+            let frame_size = options.frame_size;
+            Mail::Message(Arc::new(Message { opcode, payload: payload.into(), frame_size }))
+        } else {
+            let mut frames = Vec::with_capacity(payload.len() + 10);
+            form.write(opcode, payload, options.frame_size, &mut frames);
+            self.recount(charge, frames.len());
+            Mail::Frames(frames)
+        };
+        self.post(mail);
+        if pressed { Outcome::Backpressure } else { Outcome::Sent }
+    }
+
+    /// Counts bytes that are about to be sent from elsewhere; whether they reach the high mark.
+    fn admit(&self, charge: usize) -> Result<bool, Dropped> {
+        let shared = &*self.0;
+        if !self.is_open() {
+            return Err(Dropped::Closed);
+        }
+        let high = shared.limits.send_queue_high;
+        let before = shared.queued.fetch_add(charge, Ordering::Relaxed);
+        if before >= high {
+            shared.queued.fetch_sub(charge, Ordering::Relaxed);
+            if shared.open.swap(false, Ordering::AcqRel) {
+                self.post(Mail::Overrun);
+            }
+            return Err(Dropped::Overrun);
+        }
+        let pressed = before + charge >= high;
+        if pressed {
+            // Before the letter, so that the session sees it with the letter.
+            shared.pressed.store(true, Ordering::Release);
+        }
+        Ok(pressed)
+    }
+
+    /// Corrects the count from what was charged to what goes out.
+    fn recount(&self, charged: usize, len: usize) {
+        let queued = &self.0.queued;
+        if len >= charged {
+            queued.fetch_add(len - charged, Ordering::Relaxed);
+        } else {
+            queued.fetch_sub(charged - len, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The encodings of one message that were needed so far.
+struct Encodings<'a> {
+    opcode: OpCode,
+    payload: &'a [u8],
+    made: Vec<(Form, Arc<[u8]>)>,
+    message: Option<Arc<Message>>,
+}
+
+impl Encodings<'_> {
+    fn mail(&mut self, form: Form) -> (Mail, usize) {
+        if form == Form::Takeover {
+            let (opcode, payload) = (self.opcode, self.payload);
+            let message = self.message.get_or_insert_with(|| {
+                Arc::new(Message { opcode, payload: payload.into(), frame_size: None })
+            });
+            return (Mail::Message(Arc::clone(message)), plain_len(payload));
+        }
+        let known = self.made.iter().find(|(one, _)| *one == form).map(|(_, bytes)| bytes.clone());
+        let bytes = known.unwrap_or_else(|| {
+            let mut frames = Vec::with_capacity(self.payload.len() + 10);
+            form.write(self.opcode, self.payload, None, &mut frames);
+            let bytes: Arc<[u8]> = frames.into();
+            self.made.push((form, Arc::clone(&bytes)));
+            bytes
+        });
+        let len = bytes.len();
+        (Mail::Shared(bytes), len)
+    }
+}
+
+/// Letters for each worker, so that each is locked and woken once.
+#[derive(Default)]
+struct Rounds(Vec<(Arc<dyn Courier>, Vec<Letter>)>);
+
+impl Rounds {
+    fn add(&mut self, client: &Client, mail: Mail) {
+        client.0.letters.fetch_add(1, Ordering::Release);
+        let courier = &client.0.courier;
+        let letter = client.letter(mail);
+        match self.0.iter_mut().find(|(one, _)| Arc::ptr_eq(one, courier)) {
+            Some((_, letters)) => letters.push(letter),
+            None => self.0.push((Arc::clone(courier), vec![letter])),
+        }
+    }
+
+    fn deliver(self) {
+        for (courier, letters) in self.0 {
+            courier.deliver_all(letters);
+        }
+    }
+}
+
+fn send_to<I: IntoIterator<Item: Borrow<Client>>>(
+    clients: I,
+    opcode: OpCode,
+    payload: &[u8],
+) -> Broadcast {
+    let mut encodings = Encodings { opcode, payload, made: Vec::new(), message: None };
+    let (mut rounds, mut report) = (Rounds::default(), Broadcast::default());
+    for client in clients {
+        let client = client.borrow();
+        if !client.can_send(opcode) {
+            report.dropped.push((client.clone(), Dropped::Unsupported));
+            continue;
+        }
+        let form = client.form(opcode, payload.len(), SendOptions::default());
+        let (mail, charge) = encodings.mail(form);
+        match client.admit(charge) {
+            Ok(pressed) => {
+                report.sent += 1;
+                report.backpressure += usize::from(pressed);
+                rounds.add(client, mail);
+            }
+            Err(dropped) => report.dropped.push((client.clone(), dropped)),
+        }
+    }
+    rounds.deliver();
+    report
+}

@@ -1,0 +1,100 @@
+//! The two codecs a client may speak, behind one face: frames (versions 13, 8, 7) or draft 76.
+
+use clws_proto::close::CloseCode;
+use clws_proto::connection::{Config, Connection, Event, Expired};
+use clws_proto::deflate::Contexts;
+use clws_proto::error::ProtocolError;
+use clws_proto::hixie76::Hixie76;
+use clws_proto::pool::Pool;
+use clws_proto::version::Version;
+use std::sync::Arc;
+use std::time::Instant;
+
+#[derive(Debug)]
+pub(super) enum Wire {
+    Framed(Connection),
+    /// Boxed: rare, and it would make every session larger.
+    Hixie76(Box<Hixie76>),
+}
+
+/// Calls the same method on whichever codec it is.
+macro_rules! either {
+    ($wire:expr, $codec:ident => $call:expr) => {
+        match $wire {
+            Wire::Framed($codec) => $call,
+            Wire::Hixie76($codec) => $call,
+        }
+    };
+}
+
+impl Wire {
+    pub(super) fn server(
+        version: Version,
+        config: Arc<Config>,
+        contexts: Option<Contexts>,
+        now: Instant,
+    ) -> Self {
+        if !version.is_framed() {
+            return Self::Hixie76(Box::new(Hixie76::server(config)));
+        }
+        let connection = Connection::server(config, now);
+        Self::Framed(match contexts {
+            Some(contexts) => connection.with_deflate(contexts),
+            None => connection,
+        })
+    }
+
+    #[inline]
+    pub(super) fn handle_input<'a>(
+        &mut self,
+        now: Instant,
+        input: &'a mut [u8],
+        pool: &mut Pool,
+    ) -> Result<(usize, Option<Event<'a>>), ProtocolError> {
+        either!(self, codec => codec.handle_input(now, input, pool))
+    }
+
+    pub(super) fn close(&mut self, code: Option<CloseCode>, reason: &str, now: Instant) {
+        either!(self, codec => codec.close(code, reason, now));
+    }
+
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        either!(self, codec => codec.is_open())
+    }
+
+    #[inline]
+    pub(super) fn is_finished(&self) -> bool {
+        either!(self, codec => codec.is_finished())
+    }
+
+    pub(super) fn close_sent(&self) -> bool {
+        either!(self, codec => codec.close_sent())
+    }
+
+    #[inline]
+    pub(super) fn has_output(&self) -> bool {
+        either!(self, codec => codec.has_output())
+    }
+
+    pub(super) fn poll_output(&mut self, out: &mut Vec<u8>) {
+        either!(self, codec => codec.poll_output(out));
+    }
+
+    #[inline]
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        either!(self, codec => codec.poll_timeout())
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<Expired> {
+        either!(self, codec => codec.handle_timeout(now))
+    }
+
+    pub(super) fn excuse(&mut self, now: Instant) {
+        either!(self, codec => codec.excuse(now));
+    }
+
+    pub(super) fn discard(&mut self, pool: &mut Pool) {
+        either!(self, codec => codec.discard(pool));
+    }
+}
