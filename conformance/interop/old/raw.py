@@ -9,7 +9,7 @@ from common import (
     BAD_ORIGIN, GOOD_ORIGIN, MEBIBYTE, MULTIBYTE, OPEN, SIZES, STRICT, Checks, equal, octets, say,
     text,
 )
-from drafts import ACCEPT7, ANSWER76, DRAFT76, END, VERSION7, Draft76, Version7, swap
+from drafts import ACCEPT7, ANSWER76, DRAFT76, VERSION7, Draft76, Version7, swap
 from rawpeer import BINARY, CLOSE, CONTINUATION, TEXT, dial, frame, read_answer
 
 # A server as it is by default: draft 76 is off.
