@@ -20,8 +20,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// The receive buffer, and the most that one client's bytes are read before others have a turn.
-const READ_BUFFER: usize = 256 * 1024;
+/// The most that is read from one client before others have a turn.
+const READ_BUDGET: usize = 64 * 1024;
+/// The receive buffer, and the most that is read at once of a frame that is known to be large.
+const READ_BUFFER: usize = 512 * 1024;
 const MAX_EVENTS: usize = 1024;
 const WAKE: Token = Token(usize::MAX);
 
@@ -155,10 +157,12 @@ impl Worker {
         }
         if seat.readable && seat.session.wants_read() {
             seat.readable = false;
-            match (&seat.stream).read(&mut self.buffer) {
+            let budget = seat.session.expected().clamp(READ_BUDGET, READ_BUFFER);
+            let buffer = self.buffer.get_mut(..budget).unwrap_or_default();
+            match (&seat.stream).read(buffer) {
                 Ok(0) => seat.session.handle_eof(&mut self.kit),
                 Ok(count) => {
-                    seat.readable = count == self.buffer.len();
+                    seat.readable = count == budget;
                     let input = self.buffer.get_mut(..count).unwrap_or_default();
                     seat.session.handle_input(&mut self.kit, input, &mut &seat.stream);
                 }

@@ -70,6 +70,11 @@ impl Live {
         &self.client.0.limits
     }
 
+    #[inline]
+    pub(super) fn remaining(&self) -> u64 {
+        self.connection.remaining()
+    }
+
     /// Whether user code wants nothing read.
     #[inline]
     pub(super) fn is_paused(&self) -> bool {

@@ -351,6 +351,16 @@ impl Session {
         }
     }
 
+    /// How many bytes of a large frame are known to come: reading them at once is cheap, as they
+    /// are few messages' work.
+    #[inline]
+    pub(crate) fn expected(&self) -> usize {
+        match &self.phase {
+            Phase::Live(live) => usize::try_from(live.remaining()).unwrap_or(usize::MAX),
+            _ => 0,
+        }
+    }
+
     /// Whether bytes wait for the socket.
     pub(crate) fn wants_write(&self) -> bool {
         self.queue.is_some()
