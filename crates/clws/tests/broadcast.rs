@@ -39,7 +39,7 @@ impl Crowd {
     fn gather(server: &Running, events: &Events) -> Self {
         let plain = [13, 8, 7, 13].map(|number| {
             let mut raw = Raw::connect(server.address);
-            let request = request("h", "/", "");
+            let request = request("localhost", "/", "");
             raw.send(request.replace("Version: 13", &format!("Version: {number}")).as_bytes());
             raw.upgraded();
             raw

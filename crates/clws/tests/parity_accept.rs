@@ -65,7 +65,7 @@ impl Waiting {
     /// Sends a handshake and gives what waits for a decision.
     fn ask(&self, query: &str, extra: &str) -> (Raw, Pending) {
         let mut raw = Raw::connect(self.server.address);
-        raw.send(request("h", &format!("/?{query}"), extra).as_bytes());
+        raw.send(request("localhost", &format!("/?{query}"), extra).as_bytes());
         let pending = self.pending.recv().expect("a handshake");
         assert_eq!(pending.request().query_string(), Some(query));
         (raw, pending)
@@ -77,7 +77,7 @@ impl Waiting {
         // The end of the one before may still be under way.
         await_that("the place is free", || {
             let mut raw = Raw::connect(self.server.address);
-            raw.send(request("h", "/?now", "").as_bytes());
+            raw.send(request("localhost", "/?now", "").as_bytes());
             let status = raw.answer().status;
             assert!(matches!(status, 101 | 503), "{status}");
             if status == 101 {
@@ -120,7 +120,7 @@ fn what_is_sent_meanwhile_waits() {
     let waiting = Waiting::start(Limits::default());
     let mut raw = Raw::connect(waiting.server.address);
     let behind = frame(FIN | TEXT, b"in the same segment");
-    raw.send(&[request("h", "/?later", "").as_bytes(), &behind].concat());
+    raw.send(&[request("localhost", "/?later", "").as_bytes(), &behind].concat());
     let pending = waiting.pending.recv().unwrap();
     raw.text("before the answer");
     pending.decide(Ok(Accept::new()));
@@ -141,7 +141,7 @@ fn nobody_else_waits() {
     let server = Server::builder().workers(1).resource("/", Origin::any(), later);
     let server = Running::start(server);
     let mut waits = Raw::connect(server.address);
-    waits.send(request("h", "/?later", "").as_bytes());
+    waits.send(request("localhost", "/?later", "").as_bytes());
     let undecided = pending.recv().unwrap();
     let mut other = server.raw("/?now");
     other.text("served");
@@ -176,7 +176,7 @@ fn a_handshake_that_nobody_decides_gets_500() {
     assert_eq!(raw.end(), End::Fin);
     waiting.place_is_free();
     let mut raw = Raw::connect(waiting.server.address);
-    raw.send(request("h", "/?panic", "").as_bytes());
+    raw.send(request("localhost", "/?panic", "").as_bytes());
     assert_eq!(raw.answer().status, 500);
     waiting.place_is_free();
     assert_eq!(waiting.server.handle.metrics().panics, 1);
@@ -273,7 +273,7 @@ fn a_client_that_connected_rejects_is_not_heard() {
     let server = Running::start(server);
     let mut raw = Raw::connect(server.address);
     let sent = [frame(FIN | TEXT, b"already sent"), frame(FIN | 10, b"a pong")].concat();
-    raw.send(&[request("h", "/", "").as_bytes(), &sent].concat());
+    raw.send(&[request("localhost", "/", "").as_bytes(), &sent].concat());
     raw.upgraded();
     assert_eq!(raw.frame().close(), (1013, "no"));
     raw.text("sent later");

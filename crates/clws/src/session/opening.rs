@@ -230,12 +230,13 @@ impl Session {
     }
 
     pub(super) fn refuse(&mut self, kit: &mut Kit, refusal: &Refusal) {
-        tracing::debug!(client = self.id, status = refusal.status(), "handshake refused");
         self.respond(kit, &Response::from(refusal), false);
     }
 
     fn respond(&mut self, kit: &mut Kit, response: &Response, head_only: bool) {
-        if response.status() >= 400 {
+        let status = response.status();
+        if status >= 400 {
+            tracing::debug!(client = self.id, status, "handshake refused");
             kit.hub.counters.refused.add(1);
         }
         let mut queue = kit.queue();
