@@ -222,6 +222,31 @@ fn the_end_of_a_paused_client_is_told_after_what_it_sent() {
     }
 }
 
+/// The same for a client that was not read from because its queue was full.
+#[test]
+fn the_end_of_a_client_with_a_full_queue_is_told() {
+    const LARGE: usize = 16 * 1024 * 1024;
+    let mut limits = Limits::default();
+    limits.ping_interval = None;
+    let (server, events) = common::recording(limits, |client, heard| {
+        if let Heard::Text("go") = heard {
+            client.send_binary(&vec![0; LARGE]);
+        }
+    });
+    let mut raw = common::narrow(server.address);
+    raw.upgrade("/", "");
+    let client = events.connected();
+    raw.text("go");
+    assert_eq!(events.text(), "go");
+    raw.text("last words");
+    raw.finish();
+    common::await_that("the queue is full", || client.queued_bytes() > 1024 * 1024);
+    assert_eq!(raw.frame().payload.len(), LARGE);
+    while !matches!(events.next(), Event::Text(_, text) if text == "last words") {}
+    let (_, closed) = events.skip_to_disconnected();
+    assert_eq!((closed.cause, closed.code), (Cause::Lost, 1006));
+}
+
 /// A server that closes a client it had paused must hear the answer: the close is clean, and as
 /// quick as any.
 #[test]
