@@ -1,6 +1,7 @@
 //! What all sessions of a server share, and what a worker lends them.
 
 use crate::client::{Client, Courier};
+use crate::hosts::Hosts;
 use crate::limits::Limits;
 use crate::metrics::Counters;
 use crate::routes::Routes;
@@ -30,6 +31,7 @@ pub(crate) struct Hub {
     pub(crate) counters: Counters,
     pub(crate) deflate: DeflateConfig,
     pub(crate) versions: Versions,
+    pub(crate) hosts: Hosts,
     pub(crate) on_panic: OnPanic,
     pub(crate) stopping: AtomicBool,
     next_id: AtomicU64,
@@ -39,7 +41,7 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new(settings: Settings, routes: Routes) -> Self {
-        let Settings { limits, deflate, versions, on_panic } = settings;
+        let Settings { limits, deflate, versions, hosts, on_panic } = settings;
         Self {
             config: Arc::new(limits.connection()),
             handshake: limits.handshake(),
@@ -47,6 +49,7 @@ impl Hub {
             routes,
             deflate,
             versions,
+            hosts,
             on_panic,
             counters: Counters::default(),
             stopping: AtomicBool::new(false),
@@ -112,6 +115,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) deflate: DeflateConfig,
     pub(crate) versions: Versions,
+    pub(crate) hosts: Hosts,
     pub(crate) on_panic: OnPanic,
 }
 

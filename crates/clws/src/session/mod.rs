@@ -219,16 +219,17 @@ impl Session {
 
     /// The socket may take more. Goes on with bytes that waited for that.
     pub(crate) fn handle_writable(&mut self, kit: &mut Kit, out: &mut dyn Output) {
-        self.flush(kit, &[], out);
-        self.review(kit, out);
-        if self.is_held() {
-            return;
+        // A client whose handshake was decided elsewhere begins before its 101 is written, as any
+        // other does.
+        if !matches!(&self.phase, Phase::Live(live) if !live.begun) {
+            self.flush(kit, &[], out);
+            self.review(kit, out);
+            if self.is_held() || self.stash.is_none() {
+                return;
+            }
         }
-        if let Some(mut stash) = self.stash.take() {
-            self.run(kit, &mut stash.bytes, out);
-        } else if matches!(&self.phase, Phase::Live(live) if !live.begun) {
-            self.run(kit, &mut [], out);
-        }
+        let mut bytes = self.stash.take().map_or(Vec::new(), |stash| stash.bytes);
+        self.run(kit, &mut bytes, out);
     }
 
     /// Takes what was sent to this client from elsewhere; it is written by the next
