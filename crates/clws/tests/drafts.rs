@@ -4,7 +4,7 @@
 mod common;
 
 use clws::{Accept, Cause, CloseCode, Dropped, Limits, Origin, Outcome, Reject, Request, Resource};
-use clws::{Client, Server};
+use clws::{Client, Hosts, Server};
 use common::hixie::{self, Frame, Hixie};
 use common::raw::{BINARY, End, FIN, PING, PONG, Raw, TEXT, request};
 use common::{Event, Events, Recorder, Running, echo, listen};
@@ -17,7 +17,7 @@ fn server() -> (Running, Events) {
 }
 
 fn of_version(number: u8, path: &str, extra: &str) -> String {
-    let legal = request("h", path, extra);
+    let legal = request("localhost", path, extra);
     legal.replace("Sec-WebSocket-Version: 13", &format!("Sec-WebSocket-Version: {number}"))
 }
 
@@ -83,7 +83,7 @@ fn each_version_has_its_origin_header() {
 fn draft_76_is_off_by_default() {
     let (server, _events) = common::recording(Limits::default(), echo);
     let mut raw = Raw::connect(server.address);
-    raw.send(&hixie::request("/", ""));
+    raw.send(&hixie::request("localhost", "/", ""));
     let answer = raw.answer();
     assert_eq!((answer.status, answer.header("Sec-WebSocket-Version")), (400, Some("13, 8, 7")));
     raw.skip_to_end();
@@ -100,9 +100,9 @@ fn the_handshake_of_draft_76_as_it_was_recorded() {
             Ok(Accept::new().subprotocol(offer))
         }
     }
-    let server = Server::builder().hixie76(true);
+    let server = Server::builder().hixie76(true).hosts(Hosts::any());
     let server = Running::start(server.resource("/demo", Origin::any(), Sample));
-    let request = hixie::request("/demo", "Sec-WebSocket-Protocol: sample\r\n");
+    let request = hixie::request("example.com", "/demo", "Sec-WebSocket-Protocol: sample\r\n");
     let hixie = Hixie::over(Raw::connect(server.address), &request);
     assert_eq!(
         hixie.head,
@@ -123,12 +123,12 @@ fn draft_76_keeps_the_query_and_obeys_origins_and_paths() {
     let server = Server::builder().hixie76(true).resource("/test", origin, recorder);
     let server = Running::start(server.resource("/no", Origin::none(), Recorder::new(listen).0));
     let hixie = Hixie::open(server.address, "/test?foo");
-    assert!(hixie.head.contains("Location: ws://example.com/test?foo\r\n"), "{}", hixie.head);
+    assert!(hixie.head.contains("Location: ws://localhost/test?foo\r\n"), "{}", hixie.head);
     let client = events.connected();
     assert_eq!((client.resource_name(), client.query_string()), ("/test", Some("foo")));
     for (path, expected) in [("/no", 403), ("/nothing", 404)] {
         let mut raw = Raw::connect(server.address);
-        raw.send(&hixie::request(path, ""));
+        raw.send(&hixie::request("localhost", path, ""));
         assert_eq!(raw.answer().status, expected);
     }
     // The same server serves the others as ever.

@@ -144,7 +144,7 @@ fn subprotocol() {
     ws.send(Message::text("1")).unwrap();
     assert_eq!(u16::from(ws::closed(&mut ws).unwrap().code), 1003);
     let mut raw = Raw::connect(address);
-    raw.send(request("h", "/sum", "").as_bytes());
+    raw.send(request("localhost", "/sum", "").as_bytes());
     let answer = raw.answer();
     assert_eq!(answer.status, 400);
     assert!(answer.body.contains("lines.example"), "{answer:?}");
@@ -171,7 +171,7 @@ fn several_servers() {
     // What one serves the other does not.
     for (address, path) in [(public, "/admin"), (admin, "/echo")] {
         let mut raw = Raw::connect(address);
-        raw.send(request("h", path, "").as_bytes());
+        raw.send(request("localhost", path, "").as_bytes());
         assert_eq!(raw.answer().status, 404);
     }
 }

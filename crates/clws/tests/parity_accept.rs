@@ -4,7 +4,7 @@ mod common;
 
 use clws::{Accept, Cause, Client, Closed, Limits, Origin, Pending, Reject, Request, Resource};
 use clws::{CloseCode, Server};
-use common::raw::{End, FIN, Raw, TEXT, frame, request};
+use common::raw::{End, FIN, PATIENCE, Raw, TEXT, frame, request};
 use common::{Event, Events, Recorder, Running, await_that, echo, millis, ws};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -62,11 +62,16 @@ impl Waiting {
         Self { server: Running::start(server), pending, events }
     }
 
+    #[track_caller]
+    fn handshake(&self) -> Pending {
+        self.pending.recv_timeout(PATIENCE).expect("a handshake")
+    }
+
     /// Sends a handshake and gives what waits for a decision.
     fn ask(&self, query: &str, extra: &str) -> (Raw, Pending) {
         let mut raw = Raw::connect(self.server.address);
-        raw.send(request("h", &format!("/?{query}"), extra).as_bytes());
-        let pending = self.pending.recv().expect("a handshake");
+        raw.send(request("localhost", &format!("/?{query}"), extra).as_bytes());
+        let pending = self.handshake();
         assert_eq!(pending.request().query_string(), Some(query));
         (raw, pending)
     }
@@ -77,7 +82,7 @@ impl Waiting {
         // The end of the one before may still be under way.
         await_that("the place is free", || {
             let mut raw = Raw::connect(self.server.address);
-            raw.send(request("h", "/?now", "").as_bytes());
+            raw.send(request("localhost", "/?now", "").as_bytes());
             let status = raw.answer().status;
             assert!(matches!(status, 101 | 503), "{status}");
             if status == 101 {
@@ -99,7 +104,7 @@ fn a_handshake_is_decided_on_another_thread() {
     let connecting = thread::spawn(move || {
         ws::open_with(address, "/?later", &[("Sec-WebSocket-Protocol", "a, b")])
     });
-    let pending = waiting.pending.recv().unwrap();
+    let pending = waiting.handshake();
     assert_eq!(waiting.server.handle.client_count(), 0);
     let offers: Vec<_> = pending.request().subprotocols().map(str::to_owned).collect();
     assert_eq!(offers, ["a", "b"]);
@@ -120,8 +125,8 @@ fn what_is_sent_meanwhile_waits() {
     let waiting = Waiting::start(Limits::default());
     let mut raw = Raw::connect(waiting.server.address);
     let behind = frame(FIN | TEXT, b"in the same segment");
-    raw.send(&[request("h", "/?later", "").as_bytes(), &behind].concat());
-    let pending = waiting.pending.recv().unwrap();
+    raw.send(&[request("localhost", "/?later", "").as_bytes(), &behind].concat());
+    let pending = waiting.handshake();
     raw.text("before the answer");
     pending.decide(Ok(Accept::new()));
     raw.upgraded();
@@ -141,8 +146,8 @@ fn nobody_else_waits() {
     let server = Server::builder().workers(1).resource("/", Origin::any(), later);
     let server = Running::start(server);
     let mut waits = Raw::connect(server.address);
-    waits.send(request("h", "/?later", "").as_bytes());
-    let undecided = pending.recv().unwrap();
+    waits.send(request("localhost", "/?later", "").as_bytes());
+    let undecided = pending.recv_timeout(PATIENCE).unwrap();
     let mut other = server.raw("/?now");
     other.text("served");
     assert_eq!(other.frame().text(), "served");
@@ -176,7 +181,7 @@ fn a_handshake_that_nobody_decides_gets_500() {
     assert_eq!(raw.end(), End::Fin);
     waiting.place_is_free();
     let mut raw = Raw::connect(waiting.server.address);
-    raw.send(request("h", "/?panic", "").as_bytes());
+    raw.send(request("localhost", "/?panic", "").as_bytes());
     assert_eq!(raw.answer().status, 500);
     waiting.place_is_free();
     assert_eq!(waiting.server.handle.metrics().panics, 1);
@@ -273,7 +278,7 @@ fn a_client_that_connected_rejects_is_not_heard() {
     let server = Running::start(server);
     let mut raw = Raw::connect(server.address);
     let sent = [frame(FIN | TEXT, b"already sent"), frame(FIN | 10, b"a pong")].concat();
-    raw.send(&[request("h", "/", "").as_bytes(), &sent].concat());
+    raw.send(&[request("localhost", "/", "").as_bytes(), &sent].concat());
     raw.upgraded();
     assert_eq!(raw.frame().close(), (1013, "no"));
     raw.text("sent later");

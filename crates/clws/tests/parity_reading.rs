@@ -93,7 +93,7 @@ fn a_client_paused_when_it_connects_is_not_heard() {
     let (server, events) = server(Limits::default());
     let mut raw = Raw::connect(server.address);
     let early = frame(FIN | TEXT, b"early");
-    raw.send(&[request("h", "/?at-once", "").as_bytes(), &early].concat());
+    raw.send(&[request("localhost", "/?at-once", "").as_bytes(), &early].concat());
     raw.upgraded();
     let client = events.connected();
     nothing_is_heard(&server, &events);

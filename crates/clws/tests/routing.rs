@@ -3,7 +3,9 @@
 
 mod common;
 
-use clws::{Client, Connected, DeflateConfig, Error, Limits, Origin, Resource, ResourceOptions};
+use clws::{
+    Client, Connected, DeflateConfig, Error, Hosts, Limits, Origin, Resource, ResourceOptions,
+};
 use clws::{Server, ServerHandle};
 use common::packed::{ALONE, Packed};
 use common::raw::{BINARY, CONTINUATION, FIN, PING, Raw, TEXT, request};
@@ -27,7 +29,7 @@ impl Resource for Other {}
 
 fn status(server: &Running, path: &str) -> u16 {
     let mut raw = Raw::connect(server.address);
-    raw.send(request("h", path, "").as_bytes());
+    raw.send(request("localhost", path, "").as_bytes());
     raw.answer().status
 }
 
@@ -241,7 +243,7 @@ fn limits_that_contradict_themselves_are_an_error() {
 #[test]
 fn the_name_and_the_query_are_apart() {
     let (recorder, events) = Recorder::new(listen);
-    let server = Server::builder().resource("/test", Origin::any(), recorder);
+    let server = Server::builder().hosts(Hosts::any()).resource("/test", Origin::any(), recorder);
     let server = Running::start(server);
     for (target, query) in [
         ("/test?foo", Some("foo")),
