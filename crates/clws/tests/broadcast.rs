@@ -91,7 +91,8 @@ struct Wires {
 
 /// Words that compress, of some length.
 fn words(count: usize) -> String {
-    (0..count).map(|number| format!("word {} and ", number * number % 1000)).collect()
+    let words = (0..count).map(|number| format!("word {} and ", number * number % 1000));
+    words.collect::<Vec<_>>().concat()
 }
 
 #[test]
@@ -321,5 +322,7 @@ fn threads_may_send_to_the_same_crowd() {
             next[number] += 1;
         }
     }
-    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    for sender in senders {
+        sender.join().unwrap();
+    }
 }

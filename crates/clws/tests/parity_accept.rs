@@ -4,7 +4,7 @@ mod common;
 
 use clws::{Accept, Cause, Client, Closed, Limits, Origin, Pending, Reject, Request, Resource};
 use clws::{CloseCode, Server};
-use common::raw::{End, FIN, PATIENCE, Raw, TEXT, frame, request};
+use common::raw::{End, FIN, PATIENCE, PONG, Raw, TEXT, frame, request};
 use common::{Event, Events, Recorder, Running, await_that, echo, millis, ws};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -277,7 +277,7 @@ fn a_client_that_connected_rejects_is_not_heard() {
     let server = Server::builder().resource("/", Origin::any(), Rejecting(recorder));
     let server = Running::start(server);
     let mut raw = Raw::connect(server.address);
-    let sent = [frame(FIN | TEXT, b"already sent"), frame(FIN | 10, b"a pong")].concat();
+    let sent = [frame(FIN | TEXT, b"already sent"), frame(FIN | PONG, b"a pong")].concat();
     raw.send(&[request("localhost", "/", "").as_bytes(), &sent].concat());
     raw.upgraded();
     assert_eq!(raw.frame().close(), (1013, "no"));

@@ -8,7 +8,7 @@ use clws::{
 };
 use clws::{Server, ServerHandle};
 use common::packed::{ALONE, Packed};
-use common::raw::{BINARY, CONTINUATION, FIN, PING, Raw, TEXT, request};
+use common::raw::{BINARY, CONTINUATION, FIN, PING, PONG, Raw, TEXT, request};
 use common::{Event, Recorder, Running, echo, listen, millis};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -191,7 +191,7 @@ fn one_resource_pings_and_another_does_not() {
     for _ in 0..3 {
         let ping = pinged.frame();
         assert_eq!(ping.opcode, PING);
-        pinged.send_frame(FIN | 10, &ping.payload);
+        pinged.send_frame(FIN | PONG, &ping.payload);
     }
     quiet.text("nothing came before this");
     assert_eq!(quiet.frame().text(), "nothing came before this");
