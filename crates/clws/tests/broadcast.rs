@@ -257,7 +257,8 @@ fn the_report_names_those_who_get_nothing() {
     let mut full = narrow(server.address);
     full.upgrade("/", "");
     let full_client = events.connected();
-    while full_client.send_binary(&vec![0; 64 * 1024]) == Outcome::Sent {}
+    // More than the system takes for it.
+    assert_eq!(full_client.send_binary(&vec![0; 16 * 1024 * 1024]), Outcome::Backpressure);
 
     let clients = vec![gone_client, closing_client, full_client, well_client];
     let report = send_text_to(&clients, "who is well?");

@@ -30,7 +30,7 @@ fn text_that_is_there_as_bytes_is_checked() {
         assert_eq!(client.send_text_bytes(bytes), Outcome::Dropped(Dropped::InvalidUtf8));
     }
     assert!(client.is_open());
-    assert_eq!(client.queued_bytes(), 0);
+    await_that("nothing waits", || client.queued_bytes() == 0);
     client.send_text("nothing came before this");
     assert_eq!(raw.frame().text(), "nothing came before this");
 }

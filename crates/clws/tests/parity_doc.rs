@@ -33,7 +33,9 @@ fn rows(page: &str) -> Vec<Vec<String>> {
 /// Whether a source has a test of this name.
 fn has_test(source: &str, name: &str) -> bool {
     source.split("#[test]").skip(1).any(|rest| {
-        let function = rest.trim_start().strip_prefix("fn ");
+        let mut lines = rest.lines().map(str::trim);
+        let line = lines.find(|line| !line.is_empty() && !line.starts_with("#["));
+        let function = line.and_then(|line| line.strip_prefix("fn "));
         function.and_then(|rest| rest.split_once('(')).is_some_and(|(found, _)| found == name)
     })
 }
@@ -73,7 +75,7 @@ fn a_link_to_nothing_would_be_noticed() {
     let text = "[a](../x.rs), [b_c](../y/z.rs) and [words](https://example.com)";
     let expected = [("a", "../x.rs"), ("b_c", "../y/z.rs"), ("words", "https://example.com")];
     assert_eq!(links(text), expected);
-    let source = "#[test]\nfn a_b() {}\nfn helper() {}\n    #[test]\n    fn c() {}";
+    let source = "#[test]\nfn a_b() {}\nfn helper() {}\n    #[test]\n#[allow(x)]\n    fn c() {}";
     assert!(has_test(source, "a_b") && has_test(source, "c"));
     assert!(!has_test(source, "helper") && !has_test(source, "a") && !has_test(source, "b"));
     assert_eq!(rows("| CLWS | Here |\n|---|---|\n| a `x \\| y` | b |").len(), 1);
