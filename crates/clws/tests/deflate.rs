@@ -158,9 +158,10 @@ fn a_message_that_swells_is_stopped() {
 /// C3: what is wrong, and the code that says so.
 #[test]
 fn compressed_frames_that_break_the_rules() {
+    type Frames<'a> = Vec<(u8, &'a [u8])>;
     let (server, _events) = echoing(Limits::default(), DeflateConfig::default());
     let good = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
-    let cases: [(&str, u16, Vec<(u8, &[u8])>); 6] = [
+    let cases: [(&str, u16, Frames); 6] = [
         ("a wrong block type", 1007, vec![(FIN | RSV1 | TEXT, &[0x06, 0x00])]),
         ("an end inside a block", 1007, vec![(FIN | RSV1 | TEXT, &good[..4])]),
         ("no UTF-8 inside", 1007, vec![(FIN | RSV1 | TEXT, &[0xfa, 0xff, 0x0f, 0x00])]),

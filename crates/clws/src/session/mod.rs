@@ -113,7 +113,7 @@ impl Session {
             if !live.begun {
                 live.begin(kit);
             }
-            let used = if live.is_paused() { 0 } else { live.deliver(kit, input) };
+            let used = live.deliver(kit, input);
             let Scope { mut queue, contexts, .. } = scope::leave();
             live.contexts = contexts;
             queue.join_input(input);
