@@ -1,6 +1,7 @@
 //! What all sessions of a server share, and what a worker lends them.
 
 use crate::client::{Client, Courier};
+use crate::hosts::Hosts;
 use crate::limits::Limits;
 use crate::metrics::Counters;
 use crate::routes::Routes;
@@ -31,6 +32,7 @@ pub(crate) struct Hub {
     pub(crate) guard: Arc<Guard>,
     pub(crate) deflate: DeflateConfig,
     pub(crate) versions: Versions,
+    pub(crate) hosts: Hosts,
     pub(crate) stopping: AtomicBool,
     next_id: AtomicU64,
     reserved: AtomicUsize,
@@ -40,7 +42,7 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new(settings: Settings, routes: Routes) -> Self {
-        let Settings { limits, deflate, versions, on_panic } = settings;
+        let Settings { limits, deflate, versions, hosts, on_panic } = settings;
         let counters = Arc::new(Counters::default());
         Self {
             config: Arc::new(limits.connection()),
@@ -49,6 +51,7 @@ impl Hub {
             routes,
             deflate,
             versions,
+            hosts,
             guard: Arc::new(Guard { counters: Arc::clone(&counters), on_panic }),
             counters,
             stopping: AtomicBool::new(false),
@@ -150,6 +153,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) deflate: DeflateConfig,
     pub(crate) versions: Versions,
+    pub(crate) hosts: Hosts,
     pub(crate) on_panic: OnPanic,
 }
 

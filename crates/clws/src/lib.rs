@@ -4,6 +4,7 @@ mod client;
 mod encode;
 mod engine;
 mod error;
+mod hosts;
 mod hub;
 mod limits;
 mod listener;
@@ -25,6 +26,7 @@ pub use clws_proto::deflate::DeflateConfig;
 pub use clws_proto::error::ProtocolError;
 pub use clws_proto::handshake::{Headers, InvalidHeader, Response};
 pub use error::{Error, Result};
+pub use hosts::Hosts;
 pub use hub::OnPanic;
 pub use limits::Limits;
 pub use listener::{CallError, Listener, ListenerHandle, PostError, Queued, Receive};
@@ -33,7 +35,8 @@ pub use origin::Origin;
 pub use pending::Pending;
 pub use request::Request;
 pub use resource::{Accept, Cause, Closed, Reject, Resource};
-pub use sending::{Broadcast, Dropped, Outcome, SendOptions, send_binary_to, send_text_to};
+pub use sending::{Broadcast, Dropped, Outcome, SendOptions};
+pub use sending::{send_binary_to, send_binary_to_with, send_text_to, send_text_to_with};
 pub use server::{Connected, ResourceOptions, Server, ServerHandle};
 
 /// The pages whose code blocks are compiled.

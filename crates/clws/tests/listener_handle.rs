@@ -264,7 +264,7 @@ fn a_stop_that_finishes_works_off_what_is_queued() {
     assert_eq!(handle.call(|_| ()), Err(CallError::Stopped));
     raw.text("dropped");
     let mut refused = Raw::connect(server.address);
-    refused.send(common::raw::request("h", "/", "").as_bytes());
+    refused.send(common::raw::request("localhost", "/", "").as_bytes());
     assert_eq!(refused.answer().status, 503);
     notes.gate.open();
     for text in ["block", "one", "two"] {

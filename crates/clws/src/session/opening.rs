@@ -210,8 +210,6 @@ impl Session {
             queued: AtomicUsize::new(0),
             letters: AtomicU32::new(0),
         }));
-        hub.counters.connected.add(1);
-        hub.clients().insert(self.id, client.clone());
         let contexts = || agreed.map(|agreed| Contexts::new(&agreed, Side::Server));
         let wire = Wire::server(client.0.version, config, contexts(), kit.now);
         // Without takeover senders compress by themselves, and nothing is kept here.
@@ -235,12 +233,13 @@ impl Session {
     }
 
     pub(super) fn refuse(&mut self, kit: &mut Kit, refusal: &Refusal) {
-        tracing::debug!(client = self.id, status = refusal.status(), "handshake refused");
         self.respond(kit, &Response::from(refusal), false);
     }
 
     fn respond(&mut self, kit: &mut Kit, response: &Response, head_only: bool) {
-        if response.status() >= 400 {
+        let status = response.status();
+        if status >= 400 {
+            tracing::debug!(client = self.id, status, "handshake refused");
             kit.hub.counters.refused.add(1);
         }
         let mut queue = kit.queue();
@@ -252,6 +251,10 @@ impl Session {
 }
 
 fn decide(hub: &Arc<Hub>, request: &Request) -> Verdict {
+    if !hub.hosts.allows(request.requested_host(), request.host()) {
+        let refusal = Refusal::new(421, "this host name is not served here");
+        return Verdict::refuse(request, &refusal);
+    }
     if !request.head().is_upgrade() {
         return plain_get(hub, request);
     }
