@@ -5,7 +5,7 @@ use super::{Call, REQUEST, Rig, frames, masked};
 use crate::limits::Limits;
 use crate::resource::{Cause, Closed};
 use crate::session::{Fate, Transport};
-use crate::tls::{Keeper, Tls};
+use crate::tls::{Keeper, Tls, certs};
 use clws_proto::frame::OpCode::{Binary, Close, Text};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
@@ -13,10 +13,6 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVer
 use std::io::{Read, Write};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
-
-#[path = "../../tests/common/certs.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the tests over sockets use it too, and more of it")]
-mod certs;
 
 const SECOND: Duration = Duration::from_secs(1);
 pub(super) const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
@@ -163,7 +159,9 @@ fn one_byte_at_a_time_either_way() {
             if bytes.is_empty() && pair.rig.wire.sent.is_empty() {
                 break;
             }
-            bytes.iter().for_each(|byte| pair.rig.receive(&[*byte]));
+            for byte in bytes {
+                pair.rig.receive(&[byte]);
+            }
             while pair.rig.session.wants_write() {
                 pair.rig.writable();
             }
@@ -212,7 +210,7 @@ fn whatever_the_cuts_and_stalls_every_answer_arrives_once_and_in_order() {
 #[test]
 fn large_messages_pass_whole() {
     for version in VERSIONS {
-        for size in [16 * 1024, 65_536, 1 << 20] {
+        for size in [16 * 1024_usize, 65_536, 1 << 20] {
             let mut pair = Pair::open(version, Limits::default());
             let payload: Vec<u8> = (0..size).map(|i| (i * 31 + (i >> 8)) as u8).collect();
             pair.say(&masked(Binary, &payload));
@@ -296,7 +294,7 @@ fn a_stream_cut_short_delivers_no_part_of_a_message() {
     for version in VERSIONS {
         for notify in [false, true] {
             let mut pair = Pair::open(version, Limits::default());
-            let message = masked(Binary, &[7; 40_000]);
+            let message = masked(Binary, &vec![7; 40_000]);
             pair.say(&message[..39_000]);
             if notify {
                 pair.tls.send_close_notify();

@@ -88,3 +88,28 @@ impl Keeper {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Keeper, Tls};
+    use crate::tls::certs;
+    use std::sync::Arc;
+
+    #[test]
+    fn files_are_read_again_only_when_one_was_written() {
+        let (folder, authority) = (certs::Folder::new(), certs::Authority::new("A"));
+        let (certificate, key) = authority.server(&["a.example"]).write(&folder, "served");
+        let keeper = Keeper::new(Tls::from_files(certificate, key).unwrap()).unwrap();
+        let first = keeper.current();
+        keeper.reload_if_changed();
+        assert!(Arc::ptr_eq(&first, &keeper.current()));
+        let next = authority.server(&["a.example", "b.example"]);
+        // Half of a pair changes nothing, the other half all.
+        folder.write("served.pem", &next.certificate);
+        keeper.reload_if_changed();
+        assert!(Arc::ptr_eq(&first, &keeper.current()));
+        folder.write("served.key", &next.key);
+        keeper.reload_if_changed();
+        assert!(!Arc::ptr_eq(&first, &keeper.current()));
+    }
+}

@@ -6,6 +6,10 @@
 //! cipher: `stage` opens what the peer sent, `seal` closes what goes out.
 
 mod certificates;
+#[cfg(test)]
+#[path = "../../tests/common/certs.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the tests over sockets use it too, and more of it")]
+pub(crate) mod certs;
 mod config;
 mod error;
 mod info;

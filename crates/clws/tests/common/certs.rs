@@ -1,11 +1,11 @@
 //! Certificates for tests, made on the spot, in a folder that goes with the test.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A folder of the test's own; it is removed with everything in it.
@@ -76,35 +76,22 @@ impl Authority {
     /// For a server with these host names and addresses.
     pub fn server(&self, names: &[&str]) -> Pair {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        self.issue(CertificateParams::new(names).expect("names"), names_nobody)
+        self.issue(&CertificateParams::new(names).expect("names"))
     }
 
     /// For a client called so.
     pub fn client(&self, name: &str) -> Pair {
-        self.issue(CertificateParams::default(), |params| {
-            params.distinguished_name = rcgen::DistinguishedName::new();
-            params.distinguished_name.push(DnType::OrganizationName, "Example");
-            params.distinguished_name.push(DnType::CommonName, name);
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        })
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "Example");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(&params)
     }
 
-    fn issue(
-        &self,
-        mut params: CertificateParams,
-        change: impl Fn(&mut CertificateParams),
-    ) -> Pair {
-        change(&mut params);
+    fn issue(&self, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         Pair { certificate: certificate.pem(), key: key.serialize_pem() }
     }
-}
-
-fn names_nobody(_: &mut CertificateParams) {}
-
-/// The one certificate a file holds.
-pub fn der(pem: &Path) -> Vec<u8> {
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
-    CertificateDer::from_pem_file(pem).expect("a certificate").to_vec()
 }
