@@ -1,8 +1,9 @@
-//! Measures clws beside its peers: server CPU time per message (`echo`, the default) and memory per
-//! idle client (`idle`). README.md says how to run and read it.
+//! Measures clws beside its peers: server CPU time per message (`echo`, the default), CPU time of a
+//! message to many clients (`broadcast`) and memory per idle client (`idle`). README.md says how to run and read it.
 //!
 //! Every server is a process of its own on one core; the load is this process, on another.
 
+mod broadcast;
 mod echo;
 mod idle;
 mod load;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use crate::broadcast::BroadcastArgs;
 use crate::echo::EchoArgs;
 use crate::idle::IdleArgs;
 use crate::peers::Peer;
@@ -55,6 +57,8 @@ enum Command {
     Echo(EchoArgs),
     /// Server memory per idle client
     Idle(IdleArgs),
+    /// Server CPU time of one message to many clients
+    Broadcast(BroadcastArgs),
     /// Be one of the peers, until ended
     #[command(hide = true)]
     Serve {
@@ -92,6 +96,10 @@ fn run(cli: &Cli) -> Result<bool> {
         Some(Command::Idle(args)) => {
             pin(cli.load_core)?;
             idle::run(args, &launch(true))?;
+        }
+        Some(Command::Broadcast(args)) => {
+            pin(cli.load_core)?;
+            return broadcast::run(args, &launch(false));
         }
         Some(Command::Echo(args)) => {
             pin(cli.load_core)?;

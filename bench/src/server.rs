@@ -77,15 +77,29 @@ impl Launch {
     /// Starts a server on a free port and waits until it accepts.
     pub(crate) fn start(&self, server: Server) -> Result<Running> {
         let address = free_address()?;
-        let child = self.command(server, address)?.spawn()?;
-        let mut running = Running { child, address };
+        self.wait(server.name(), self.command(server, address)?, address)
+    }
+
+    /// Starts a server of this program that is not one of the echo servers.
+    pub(crate) fn start_peer(&self, peer: Peer) -> Result<Running> {
+        let address = free_address()?;
+        let name = peer.to_possible_value().expect("every peer has a name");
+        self.wait(name.get_name(), self.peer_command(peer, address)?, address)
+    }
+
+    fn wait(&self, name: &str, mut command: Command, address: SocketAddr) -> Result<Running> {
+        command.stdin(Stdio::null());
+        if !self.verbose {
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+        }
+        let mut running = Running { child: command.spawn()?, address };
         let began = Instant::now();
         while TcpStream::connect(address).is_err() {
             if let Some(status) = running.child.try_wait()? {
-                return Err(not_started(server, &format!("it ended with {status}")));
+                return Err(not_started(name, &format!("it ended with {status}")));
             }
             if began.elapsed() > START_LIMIT {
-                return Err(not_started(server, "it does not accept"));
+                return Err(not_started(name, "it does not accept"));
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -93,24 +107,31 @@ impl Launch {
     }
 
     fn command(&self, server: Server, address: SocketAddr) -> Result<Command> {
-        let mut command = Command::new("taskset");
-        command.arg("-c").arg(self.core.to_string());
-        if let Some(peer) = server.peer() {
-            let name = peer.to_possible_value().expect("every peer has a name");
-            command.arg(std::env::current_exe()?).args(["serve", name.get_name()]);
-            command.args(["--listen", &address.to_string()]);
-            if self.many_clients {
-                command.arg("--many-clients");
-            }
-        } else {
+        let Some(peer) = server.peer() else {
+            let mut command = self.pinned();
             command.arg(absolute(&self.clws)?).args(["serve", "--listen", &address.to_string()]);
             command.args(["--workers", "1", "--origin", "any"]);
-        }
-        command.stdin(Stdio::null());
-        if !self.verbose {
-            command.stdout(Stdio::null()).stderr(Stdio::null());
+            return Ok(command);
+        };
+        let mut command = self.peer_command(peer, address)?;
+        if self.many_clients {
+            command.arg("--many-clients");
         }
         Ok(command)
+    }
+
+    fn peer_command(&self, peer: Peer, address: SocketAddr) -> Result<Command> {
+        let name = peer.to_possible_value().expect("every peer has a name");
+        let mut command = self.pinned();
+        command.arg(std::env::current_exe()?).args(["serve", name.get_name()]);
+        command.args(["--listen", &address.to_string()]);
+        Ok(command)
+    }
+
+    fn pinned(&self) -> Command {
+        let mut command = Command::new("taskset");
+        command.arg("-c").arg(self.core.to_string());
+        command
     }
 }
 
@@ -118,8 +139,8 @@ fn absolute(program: &Path) -> Result<PathBuf> {
     program.canonicalize()
 }
 
-fn not_started(server: Server, why: &str) -> Error {
-    let text = format!("{} did not start: {why} (--verbose shows its output)", server.name());
+fn not_started(server: &str, why: &str) -> Error {
+    let text = format!("{server} did not start: {why} (--verbose shows its output)");
     Error::new(ErrorKind::NotFound, text)
 }
 

@@ -1,8 +1,9 @@
-//! Independent clients against the server: `conformance/interop/*.{mjs,py}`, one peer each.
+//! Independent clients against the server: `conformance/interop/**/*.{mjs,py}`, one peer each.
 //!
-//! A peer gets two servers of its own, one that admits any origin and one that admits
-//! `https://good.example` only. It prints `peer NAME VERSION`, then `ok CHECK` or
-//! `FAIL CHECK: WHY` for each check, then `ready for shutdown`; the server gets SIGTERM, the
+//! A peer gets servers of its own: one that admits any origin and one that admits
+//! `https://good.example` only; for clients of old drafts both speak them all, and a third is as
+//! servers are by default. It prints `peer NAME VERSION`, then `ok CHECK` or
+//! `FAIL CHECK: WHY` for each check, then `ready for shutdown`; the first server gets SIGTERM, the
 //! peer says what its open clients saw, prints `done` and exits.
 
 use std::io::{BufRead, BufReader};
@@ -14,27 +15,78 @@ use std::time::{Duration, Instant};
 use crate::args::Args;
 use crate::process::{self, root, target};
 use crate::server::{self, Server};
-use crate::{Result, node};
+use crate::{Result, node, python27};
 
 /// For all checks of one peer; they take seconds.
 const TIME_LIMIT: Duration = Duration::from_mins(2);
 
-const PACKAGES: &[&str] = &["ws@8.23.0", "websocket@1.0.35"];
+const PACKAGES: &[&str] = &["ws@8.23.0", "websocket@1.0.35", "ws04@npm:ws@0.4.32"];
 
-/// A client program: its script, and what runs it.
+type Flags = &'static [&'static str];
+
+/// The flags of the servers that a peer gets.
+struct Servers {
+    /// The one that is stopped under open clients.
+    open: Flags,
+    others: &'static [Flags],
+}
+
+const ANY: Flags = &["--origin", "any"];
+const MODERN: Servers = Servers { open: ANY, others: &[&["--origin", "https://good.example"]] };
+const OLD: Servers = Servers {
+    open: &[
+        "--origin",
+        "any",
+        "--hixie76",
+        "--host",
+        "server.example.com",
+        "--host",
+        "example.com",
+    ],
+    others: &[&["--origin", "https://good.example", "--hixie76"], ANY],
+};
+
+const PYTHON27: &[&str] = &["venv27/bin/python"];
+
+/// A client program: its script, what runs it, and what it is run against.
 struct Peer {
     name: &'static str,
     script: &'static str,
     runner: &'static [&'static str],
+    servers: Servers,
 }
 
 const PEERS: &[Peer] = &[
-    Peer { name: "ws", script: "ws.mjs", runner: &["node"] },
-    Peer { name: "websocket", script: "websocket.mjs", runner: &["node"] },
-    Peer { name: "node", script: "node.mjs", runner: &["node", "--experimental-websocket"] },
-    Peer { name: "websockets", script: "websockets_.py", runner: &["venv/bin/python"] },
-    Peer { name: "raw", script: "raw.py", runner: &["python3"] },
+    Peer::modern("ws", "ws.mjs", &["node"]),
+    Peer::modern("websocket", "websocket.mjs", &["node"]),
+    Peer::modern("node", "node.mjs", &["node", "--experimental-websocket"]),
+    Peer::modern("websockets", "websockets_.py", &["venv/bin/python"]),
+    Peer::modern("raw", "raw.py", &["python3"]),
+    Peer::old("ws-8", "old/ws8.mjs", &["node"]),
+    Peer::old("ws-0.4", "old/ws04.mjs", &["node"]),
+    Peer::old("websocket-8", "old/websocket8.mjs", &["node"]),
+    Peer::old("autobahn", "old/autobahn_.py", PYTHON27),
+    Peer::old("websocket-client", "old/websocket_client.py", PYTHON27),
+    Peer::old("raw-old", "old/raw.py", &["python3"]),
 ];
+
+impl Peer {
+    const fn modern(
+        name: &'static str,
+        script: &'static str,
+        runner: &'static [&'static str],
+    ) -> Self {
+        Self { name, script, runner, servers: MODERN }
+    }
+
+    const fn old(
+        name: &'static str,
+        script: &'static str,
+        runner: &'static [&'static str],
+    ) -> Self {
+        Self { name, script, runner, servers: OLD }
+    }
+}
 
 /// `cargo xtask interop`: every peer runs, even after one failed.
 pub(crate) fn interop(mut args: Args) -> Result<()> {
@@ -50,6 +102,9 @@ pub(crate) fn interop(mut args: Args) -> Result<()> {
     process::create_dir(&dir)?;
     node::install(&dir.join("node"), PACKAGES)?;
     install_python(&dir)?;
+    if peers.iter().any(|peer| peer.runner == PYTHON27) {
+        python27::environment(&dir, &root().join("conformance/interop/requirements27.txt"))?;
+    }
     let binary = server::binary(chosen)?;
     let mut failed = Vec::new();
     for peer in peers {
@@ -88,10 +143,13 @@ struct Transcript {
 
 fn run_peer(peer: &Peer, binary: &Path, dir: &Path) -> Result<()> {
     let log = |name: &str| dir.join(format!("{}-{name}.log", peer.name));
-    let mut open = Server::start(binary, &["--origin", "any"], log("server"))?;
-    let strict = ["--origin", "https://good.example"];
-    let strict = Server::start(binary, &strict, log("strict-server"))?;
-    let mut client = start_client(peer, dir, &open, &strict, &log("client"))?;
+    let mut open = Server::start(binary, peer.servers.open, log("server"))?;
+    let mut others = Vec::new();
+    for (at, flags) in peer.servers.others.iter().enumerate() {
+        others.push(Server::start(binary, flags, log(&format!("server-{}", at + 2)))?);
+    }
+    let servers = std::iter::once(&open).chain(&others);
+    let mut client = start_client(peer, dir, servers, &log("client"))?;
     let told = listen(peer, &mut client, &open);
     if told.is_err() {
         // Fails only when the process is already gone.
@@ -102,7 +160,9 @@ fn run_peer(peer: &Peer, binary: &Path, dir: &Path) -> Result<()> {
     if told.stopping {
         open.wait_stopped()?;
     }
-    strict.stop()?;
+    for server in others {
+        server.stop()?;
+    }
     let Transcript { title, passed, failed, stopping, done } = told;
     if failed > 0 || passed == 0 || !stopping || !done || !status.success() {
         let log = process::tail(&log("client"), 10);
@@ -114,22 +174,23 @@ fn run_peer(peer: &Peer, binary: &Path, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn start_client(
+fn start_client<'a>(
     peer: &Peer,
     dir: &Path,
-    open: &Server,
-    strict: &Server,
+    servers: impl Iterator<Item = &'a Server>,
     log: &Path,
 ) -> Result<Child> {
     let failed = |error| format!("cannot start its client: {error}");
     let (stderr, _) = process::log_pair(log)?;
     let runner = dir.join(peer.runner[0]);
     let runner = if runner.is_file() { runner } else { PathBuf::from(peer.runner[0]) };
+    let scripts = root().join("conformance/interop");
     Command::new(runner)
         .args(&peer.runner[1..])
-        .arg(root().join("conformance/interop").join(peer.script))
-        .args([open.address(), strict.address()])
+        .arg(scripts.join(peer.script))
+        .args(servers.map(Server::address))
         .env("NODE_PATH", dir.join("node/node_modules"))
+        .env("PYTHONPATH", scripts)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -11,6 +11,7 @@ mod chores;
 mod interop;
 mod node;
 mod process;
+mod python27;
 mod server;
 
 use std::process::ExitCode;

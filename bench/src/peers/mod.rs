@@ -4,6 +4,7 @@
 //! this program and are started as processes of their own.
 
 mod bare;
+mod broadcast;
 mod fast_websockets;
 mod tokio_tungstenite;
 mod tokio_websockets;
@@ -22,6 +23,8 @@ pub(crate) enum Peer {
     TokioTungstenite,
     Fastwebsockets,
     TokioWebsockets,
+    BroadcastBare,
+    BroadcastClws,
 }
 
 /// Serves until the process is ended.
@@ -33,6 +36,8 @@ pub(crate) fn serve(peer: Peer, address: SocketAddr, many_clients: bool) -> Resu
         Peer::TokioTungstenite => tokio_tungstenite::serve(address, many_clients),
         Peer::Fastwebsockets => fast_websockets::serve(address),
         Peer::TokioWebsockets => tokio_websockets::serve(address),
+        Peer::BroadcastBare => broadcast::serve_bare(address),
+        Peer::BroadcastClws => broadcast::serve_clws(address),
     }
 }
 

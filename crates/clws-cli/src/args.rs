@@ -57,6 +57,13 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     pub(crate) origin: Vec<String>,
 
+    /// Serve clients that ask for this host name, without a port; may be given several times.
+    /// `any` admits all. By default connections from this machine must ask for `localhost` or a
+    /// loopback address, which keeps foreign pages out (DNS rebinding); behind a proxy on this
+    /// machine give the public name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Vec<String>,
+
     /// The longest message a client may send, in bytes; k and m stand for KiB and MiB
     #[arg(long, value_name = "BYTES", default_value = "1m", value_parser = size)]
     pub(crate) max_message_size: usize,

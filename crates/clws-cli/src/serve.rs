@@ -4,7 +4,7 @@ use crate::args::{LogLevel, Serve};
 use crate::chat::Chat;
 use crate::echo::Echo;
 use crate::page::Page;
-use clws::{DeflateConfig, Error, Limits, Origin, Server, ServerHandle};
+use clws::{DeflateConfig, Error, Hosts, Limits, Origin, Server, ServerHandle};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,6 +56,7 @@ fn build(flags: &Serve) -> clws::Result<Server> {
     let origin = origin(&flags.origin);
     let mut server = Server::builder()
         .limits(limits)
+        .hosts(hosts(&flags.host))
         .deflate(deflate)
         .hixie76(flags.hixie76)
         .resource("/", Origin::none(), Page)
@@ -78,6 +79,16 @@ fn origin(allowed: &[String]) -> Origin {
         return Origin::any();
     }
     Origin::exact(allowed)
+}
+
+fn hosts(named: &[String]) -> Hosts {
+    if named.is_empty() {
+        return Hosts::local();
+    }
+    if named.iter().any(|name| name == "any") {
+        return Hosts::any();
+    }
+    Hosts::named(named)
 }
 
 fn explain(error: &Error) -> String {

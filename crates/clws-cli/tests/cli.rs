@@ -11,13 +11,16 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-const FLAGS: [&str; 7] = [
+const FLAGS: [&str; 10] = [
     "--listen",
     "--workers",
     "--origin",
+    "--host",
     "--max-message-size",
     "--max-clients",
     "--ping-interval",
+    "--deflate",
+    "--hixie76",
     "--log",
 ];
 
@@ -208,7 +211,7 @@ fn the_page_is_served_and_nothing_else() {
     let serving = Serving::start(&[]);
     let get = |path: &str| {
         let mut raw = Raw::connect(serving.addresses[0]);
-        raw.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+        raw.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
         let answer = raw.answer();
         assert_eq!(raw.end(), End::Fin);
         answer

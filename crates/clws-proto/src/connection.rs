@@ -484,6 +484,12 @@ impl Connection {
         self.message.is_some() || self.current.is_some() || self.header_len > 0
     }
 
+    /// How many bytes of the frame that is arriving are still to come; 0 between frames.
+    #[inline]
+    pub fn remaining(&self) -> u64 {
+        self.current.map_or(0, |current| current.remaining)
+    }
+
     /// Whether [`Self::poll_output`] has something to hand out.
     #[inline]
     pub fn has_output(&self) -> bool {

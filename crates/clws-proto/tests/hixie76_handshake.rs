@@ -173,12 +173,23 @@ fn what_is_asked_of_every_handshake_is_asked_here() {
     for (from, to) in [
         ("Host: example.com\r\n", ""),
         ("Origin:", "Origin: a\r\nOrigin:"),
-        ("Origin:", "Content-Length: 8\r\nOrigin:"),
+        ("Origin:", "Content-Length: 9\r\nOrigin:"),
         ("example.com\r\nConn", "a\r\r\nConn"),
     ] {
         let refusal = try_read(DEMO.replace(from, to).as_bytes(), ON).expect_err(to);
         assert_eq!(refusal.status(), 400, "{to}");
     }
+}
+
+#[test]
+fn the_eight_bytes_may_be_called_a_body() {
+    let text = DEMO.replace("Origin:", "Content-Length: 8\r\nOrigin:");
+    assert_eq!(digest(&text), b"8jKS'y:G*Co,Wxa-");
+    let (request, _) =
+        try_read(text.as_bytes(), Versions::default()).expect("HTTP").expect("whole");
+    assert_eq!(check_upgrade(&request).expect_err("off").status(), 400);
+    let twice = text.replace("Origin:", "Transfer-Encoding: chunked\r\nOrigin:");
+    assert_eq!(try_read(twice.as_bytes(), ON).expect_err("a body").status(), 400);
 }
 
 fn lines_of(request: &str, tls: bool) -> String {

@@ -61,15 +61,15 @@ fn each_version_is_told_by_its_number() {
 }
 
 #[test]
-fn an_origin_is_read_from_the_header_of_its_version_alone() {
+fn an_origin_is_read_from_the_header_of_its_version() {
     let old = "Sec-WebSocket-Origin: http://example.com";
     for (version, line, origin) in [
         ("7", old, Some("http://example.com")),
         ("8", old, Some("http://example.com")),
         ("13", old, None),
         ("14", old, None),
-        ("7", "Origin: http://example.com", None),
-        ("8", "Origin: http://example.com", None),
+        ("7", "Origin: http://example.com", Some("http://example.com")),
+        ("8", "Origin: http://example.com", Some("http://example.com")),
         ("13", "Origin: http://example.com", Some("http://example.com")),
         ("8", "Origin: http://a\r\nSec-WebSocket-Origin: http://b", Some("http://b")),
         ("13", "Sec-WebSocket-Origin: http://b\r\nOrigin: http://a", Some("http://a")),

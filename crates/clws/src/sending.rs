@@ -85,7 +85,16 @@ pub struct Broadcast {
 
 /// Sends one text message to many clients; it is encoded once for each wire form among them.
 pub fn send_text_to<I: IntoIterator<Item: Borrow<Client>>>(clients: I, text: &str) -> Broadcast {
-    send_to(clients, OpCode::Text, text.as_bytes())
+    send_to(clients, OpCode::Text, text.as_bytes(), SendOptions::default())
+}
+
+/// Sends one text message to many clients as the options say.
+pub fn send_text_to_with<I: IntoIterator<Item: Borrow<Client>>>(
+    clients: I,
+    text: &str,
+    options: SendOptions,
+) -> Broadcast {
+    send_to(clients, OpCode::Text, text.as_bytes(), options)
 }
 
 /// Sends one binary message to many clients; it is encoded once for each wire form among them.
@@ -94,7 +103,16 @@ pub fn send_binary_to<I: IntoIterator<Item: Borrow<Client>>>(
     clients: I,
     bytes: &[u8],
 ) -> Broadcast {
-    send_to(clients, OpCode::Binary, bytes)
+    send_to(clients, OpCode::Binary, bytes, SendOptions::default())
+}
+
+/// Sends one binary message to many clients as the options say.
+pub fn send_binary_to_with<I: IntoIterator<Item: Borrow<Client>>>(
+    clients: I,
+    bytes: &[u8],
+    options: SendOptions,
+) -> Broadcast {
+    send_to(clients, OpCode::Binary, bytes, options)
 }
 
 impl Client {
@@ -280,6 +298,7 @@ impl Client {
 struct Encodings<'a> {
     opcode: OpCode,
     payload: &'a [u8],
+    frame_size: Option<usize>,
     made: Vec<(Form, Arc<[u8]>)>,
     message: Option<Arc<Message>>,
 }
@@ -287,16 +306,16 @@ struct Encodings<'a> {
 impl Encodings<'_> {
     fn mail(&mut self, form: Form) -> (Mail, usize) {
         if form == Form::Takeover {
-            let (opcode, payload) = (self.opcode, self.payload);
+            let Self { opcode, payload, frame_size, .. } = *self;
             let message = self.message.get_or_insert_with(|| {
-                Arc::new(Message { opcode, payload: payload.into(), frame_size: None })
+                Arc::new(Message { opcode, payload: payload.into(), frame_size })
             });
             return (Mail::Message(Arc::clone(message)), plain_len(payload));
         }
         let known = self.made.iter().find(|(one, _)| *one == form).map(|(_, bytes)| bytes.clone());
         let bytes = known.unwrap_or_else(|| {
             let mut frames = Vec::with_capacity(self.payload.len() + 10);
-            form.write(self.opcode, self.payload, None, &mut frames);
+            form.write(self.opcode, self.payload, self.frame_size, &mut frames);
             let bytes: Arc<[u8]> = frames.into();
             self.made.push((form, Arc::clone(&bytes)));
             bytes
@@ -332,8 +351,10 @@ fn send_to<I: IntoIterator<Item: Borrow<Client>>>(
     clients: I,
     opcode: OpCode,
     payload: &[u8],
+    options: SendOptions,
 ) -> Broadcast {
-    let mut encodings = Encodings { opcode, payload, made: Vec::new(), message: None };
+    let frame_size = options.frame_size;
+    let mut encodings = Encodings { opcode, payload, frame_size, made: Vec::new(), message: None };
     let (mut rounds, mut report) = (Rounds::default(), Broadcast::default());
     for client in clients {
         let client = client.borrow();
@@ -341,7 +362,7 @@ fn send_to<I: IntoIterator<Item: Borrow<Client>>>(
             report.dropped.push((client.clone(), Dropped::Unsupported));
             continue;
         }
-        let form = client.form(opcode, payload.len(), SendOptions::default());
+        let form = client.form(opcode, payload.len(), options);
         let (mail, charge) = encodings.mail(form);
         match client.admit(charge) {
             Ok(pressed) => {
@@ -354,4 +375,37 @@ fn send_to<I: IntoIterator<Item: Borrow<Client>>>(
     }
     rounds.deliver();
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_to_many_is_encoded_once_for_each_form() {
+        let payload = vec![b'x'; 5000];
+        let mut encodings = Encodings {
+            opcode: OpCode::Text,
+            payload: &payload,
+            frame_size: None,
+            made: Vec::new(),
+            message: None,
+        };
+        let deflated = Form::Deflated { window_bits: 15, level: 1 };
+        let forms = [Form::Plain, Form::Hixie76, deflated, Form::Takeover];
+        let mails: Vec<_> = (0..4000).map(|n| encodings.mail(forms[n % 4])).collect();
+        assert_eq!(encodings.made.len(), 3, "the history of a client is its own");
+        for (mail, len) in &mails[4..] {
+            match mail {
+                Mail::Shared(bytes) => {
+                    assert_eq!(bytes.len(), *len);
+                    assert!(encodings.made.iter().any(|(_, made)| Arc::ptr_eq(made, bytes)));
+                }
+                Mail::Message(message) => {
+                    assert!(Arc::ptr_eq(message, encodings.message.as_ref().unwrap()));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }

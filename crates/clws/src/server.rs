@@ -3,6 +3,7 @@
 use crate::client::Client;
 use crate::engine::{self, Engine};
 use crate::error::{Error, Result};
+use crate::hosts::Hosts;
 use crate::hub::{Hub, OnPanic, Settings};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -95,6 +96,13 @@ impl Server {
     /// messages nor pings. Off by default: they are refused with 400.
     pub fn hixie76(mut self, on: bool) -> Self {
         self.settings.versions.hixie76 = on;
+        self
+    }
+
+    /// Sets which host names clients may ask for; others get 421. By default clients that connect
+    /// over a loopback address must name this machine, which keeps DNS rebinding out.
+    pub fn hosts(mut self, hosts: Hosts) -> Self {
+        self.settings.hosts = hosts;
         self
     }
 

@@ -317,7 +317,7 @@ fn a_client_that_connected_rejects() {
     let server = Running::start(Server::builder().resource("/", Origin::any(), Picky));
     for (query, expected) in [("", 1008), ("code", 1013)] {
         let mut raw = Raw::connect(server.address);
-        let request = common::raw::request("h", &format!("/?{query}"), "");
+        let request = common::raw::request("localhost", &format!("/?{query}"), "");
         raw.send(&[request.as_bytes(), &frame(FIN | TEXT, b"hello?")].concat());
         raw.upgraded();
         assert_eq!(raw.frame().text(), "a word before");

@@ -3,7 +3,7 @@
 
 mod common;
 
-use clws::{Accept, Client, Limits, Origin, Reject, Request, Resource, Server};
+use clws::{Accept, Client, Hosts, Limits, Origin, Reject, Request, Resource, Server};
 use common::raw::{End, FIN, KEY, Raw, TEXT, frame, request};
 use common::{Recorder, Running, echo, listen, millis, ws};
 use std::thread;
@@ -45,7 +45,7 @@ fn a_handshake_in_one_byte_writes() {
 #[test]
 fn what_an_opening_handshake_must_have() {
     let server = server();
-    let legal = request("h", "/echo", "");
+    let legal = request("localhost", "/echo", "");
     let key = format!("Sec-WebSocket-Key: {KEY}\r\n");
     let version = "Sec-WebSocket-Version: 13\r\n";
     let upgrade = "Connection: Upgrade\r\n";
@@ -56,7 +56,7 @@ fn what_an_opening_handshake_must_have() {
         (upgrade, "connection: keep-alive ,uPgRaDe\r\n", 101),
         (upgrade, "Connection: keep-alive\r\nConnection: upgrade\r\n", 101),
         ("/echo", "/echo?a=b", 101),
-        ("/echo", "http://h/echo", 101),
+        ("/echo", "http://localhost/echo", 101),
         (&key, "", 400),
         (&key, &format!("{key}{key}"), 400),
         (KEY, "c2hvcnQ=", 400),
@@ -70,8 +70,8 @@ fn what_an_opening_handshake_must_have() {
         ("Upgrade: websocket\r\n", "", 426),
         (upgrade, "", 400),
         (upgrade, "Connection: keep-alive\r\n", 400),
-        ("Host: h\r\n", "", 400),
-        ("Host: h", "Host: h\r\nHost: h", 400),
+        ("Host: localhost\r\n", "", 400),
+        ("Host: localhost", "Host: localhost\r\nHost: localhost", 400),
         ("Upgrade: websocket", "Upgrade : websocket", 400),
         ("/echo", "/nothing", 404),
         ("/echo", "/Echo", 404),
@@ -88,7 +88,7 @@ fn what_an_opening_handshake_must_have() {
 fn a_426_names_the_version() {
     let server = server();
     let mut raw = Raw::connect(server.address);
-    raw.send(request("h", "/echo", "").replace(": 13", ": 99").as_bytes());
+    raw.send(request("localhost", "/echo", "").replace(": 13", ": 99").as_bytes());
     let answer = raw.answer();
     assert_eq!((answer.status, answer.header("Sec-WebSocket-Version")), (426, Some("13, 8, 7")));
 }
@@ -97,8 +97,8 @@ fn a_426_names_the_version() {
 #[test]
 fn what_follows_a_refused_request_is_not_answered() {
     let server = server();
-    let refused = request("h", "/nothing", "");
-    let second = request("h", "/echo", "");
+    let refused = request("localhost", "/nothing", "");
+    let second = request("localhost", "/echo", "");
     for behind in [second.as_bytes(), &frame(FIN | TEXT, b"hello"), &vec![b'x'; 100_000]] {
         let mut raw = Raw::connect(server.address);
         raw.send(&[refused.as_bytes(), behind].concat());
@@ -114,7 +114,7 @@ fn what_follows_a_refused_request_is_not_answered() {
 fn frames_right_behind_the_request_at_every_cut() {
     let server = server();
     let frames = [frame(FIN | TEXT, b"one"), frame(FIN | TEXT, "zw\u{f6}".as_bytes())].concat();
-    let bytes = [request("h", "/echo", "").into_bytes(), frames].concat();
+    let bytes = [request("localhost", "/echo", "").into_bytes(), frames].concat();
     for cut in 0..=bytes.len() {
         let mut raw = Raw::connect(server.address);
         let (first, second) = bytes.split_at(cut);
@@ -190,7 +190,7 @@ fn accept_may_refuse_with_a_status_and_a_reason() {
         ("unoffered", 500, ""),
     ] {
         let mut raw = Raw::connect(server.address);
-        raw.send(request("h", &format!("/?{query}"), "").as_bytes());
+        raw.send(request("localhost", &format!("/?{query}"), "").as_bytes());
         let answer = raw.answer();
         assert_eq!(answer.status, status, "{query}");
         assert!(answer.body.contains(reason), "{answer:?}");
@@ -248,11 +248,15 @@ fn a_foreign_origin_is_refused() {
         ("/", "Origin: \r\n", 403),
         ("/", "", 403),
         ("/own", "", 101),
-        ("/own", "Origin: http://h\r\n", 101),
+        ("/own", "Origin: http://localhost\r\n", 101),
         ("/own", "Origin: http://other\r\n", 403),
         ("/own", "Origin: null\r\n", 403),
     ] {
-        assert_eq!(status(&server, &request("h", path, origin)), expected, "{path} {origin}");
+        assert_eq!(
+            status(&server, &request("localhost", path, origin)),
+            expected,
+            "{path} {origin}"
+        );
     }
 }
 
@@ -261,7 +265,7 @@ fn a_foreign_origin_is_refused() {
 fn two_origins_are_refused() {
     let server = server();
     let both = "Origin: http://a\r\nOrigin: http://b\r\n";
-    assert!(matches!(status(&server, &request("h", "/echo", both)), 400 | 403));
+    assert!(matches!(status(&server, &request("localhost", "/echo", both)), 400 | 403));
 }
 
 /// A1, shortened: the time counts in total, not from byte to byte.
@@ -302,7 +306,7 @@ fn a_request_above_its_limits_is_refused() {
     let padding = |len: usize| format!("X-Padding: {}\r\n", "x".repeat(len));
     let many = |count: usize| "A: b\r\n".repeat(count);
     let long_path = |len: usize| format!("/echo?{}", "x".repeat(len));
-    let of = |path: &str, extra: &str| request("h", path, extra);
+    let of = |path: &str, extra: &str| request("localhost", path, extra);
     for (what, request, expected) in [
         ("a long header", of("/echo", &padding(15_000)), 101),
         ("a longer one", of("/echo", &padding(17_000)), 431),
@@ -326,7 +330,7 @@ fn no_more_clients_than_allowed() {
         assert_eq!(server.handle.client_count(), 5);
         assert_eq!(server.handle.clients().len(), 5);
         for _ in 0..3 {
-            assert_eq!(status(&server, &request("h", "/", "")), 503, "round {round}");
+            assert_eq!(status(&server, &request("localhost", "/", "")), 503, "round {round}");
         }
         // A refusal takes no place away for ever, and neither does a client that leaves.
         let mut first = clients.remove(0);
@@ -335,7 +339,7 @@ fn no_more_clients_than_allowed() {
         events.skip_to_disconnected();
         assert_eq!(server.handle.client_count(), 4);
         clients.push(server.raw("/"));
-        assert_eq!(status(&server, &request("h", "/", "")), 503);
+        assert_eq!(status(&server, &request("localhost", "/", "")), 503);
         drop(clients);
         for _ in 0..5 {
             events.skip_to_disconnected();
@@ -364,7 +368,25 @@ fn a_rejected_client_takes_no_place() {
     let server = Server::builder().limits(limits).resource("/", Origin::any(), Moody);
     let server = Running::start(server);
     for (query, expected) in [("no", 403), ("panic", 500), ("no", 403), ("yes", 101)] {
-        assert_eq!(status(&server, &request("h", &format!("/?{query}"), "")), expected);
+        assert_eq!(status(&server, &request("localhost", &format!("/?{query}"), "")), expected);
     }
     assert_eq!(server.handle.metrics().panics, 1);
+}
+
+/// J2: a page whose name was made to lead here (DNS rebinding) has an origin that fits its host.
+#[test]
+fn a_foreign_name_for_this_machine_is_refused() {
+    let server = |hosts| {
+        let resource = Recorder::new(listen).0;
+        let server = Server::builder().resource("/own", Origin::same_host(), resource);
+        Running::start(server.hosts(hosts))
+    };
+    let request = |host: &str| request(host, "/own", &format!("Origin: http://{host}\r\n"));
+    let by_default = server(Hosts::default());
+    assert_eq!(status(&by_default, &request("evil.example")), 421);
+    assert_eq!(status(&by_default, &request("localhost:80")), 101);
+    let named = server(Hosts::named(["good.example"]));
+    assert_eq!(status(&named, &request("good.example")), 101);
+    assert_eq!(status(&named, &request("evil.example")), 421);
+    assert_eq!(status(&server(Hosts::any()), &request("evil.example")), 101);
 }

@@ -37,7 +37,7 @@ fn named() -> Running {
 
 fn plain(server: &Running, line: &str) -> Raw {
     let mut raw = Raw::connect(server.address);
-    raw.send(format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+    raw.send(format!("{line} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
     raw
 }
 
@@ -149,7 +149,7 @@ fn a_large_page_arrives_whole() {
     let server = Running::start(Server::builder().resource("/", Origin::any(), Large));
     for half_close in [false, true] {
         let mut raw = common::narrow(server.address);
-        raw.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        raw.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
         if half_close {
             raw.finish();
         }
@@ -355,7 +355,7 @@ fn run_ends_with_the_shutdown_of_any_handle() {
 #[test]
 fn a_handshake_during_the_shutdown_is_refused() {
     let (server, events) = common::recording(Limits::default(), listen);
-    let request = request("h", "/", "");
+    let request = request("localhost", "/", "");
     let (begin, rest) = request.split_at(request.len() / 2);
     let mut early = Raw::connect(server.address);
     early.send(begin.as_bytes());

@@ -31,7 +31,7 @@ const MAX_MESSAGE: &str = "16777216";
 /// 16 bytes, 1 KiB and 8 KiB in fragments, for each of the twelve parameter sets.
 const DEFAULT_CASES: &[&str] = &[
     "1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*", //
-    "12.*.1", "12.*.5", "12.*.11", "13.*.1", "13.*.5", "13.*.11",
+    "12.*.1", "12.*.5", "12.*.11", "12.2.8", "12.5.10", "13.*.1", "13.*.5", "13.*.11",
 ];
 
 /// `cargo xtask conformance`: fails on any behaviour that is neither fine nor expected.

@@ -68,10 +68,23 @@ impl Deflater {
         let most = if takeover { usize::MAX } else { message.len() - 1 };
         let done = self.compress(message, start, most, out);
         if !done {
+            self.give_up(out);
             out.truncate(start);
             self.reset();
         }
         done
+    }
+
+    /// Ends the block a message was given up in: zlib-rs 0.6 takes an open block over a reset and
+    /// then panics in a later message.
+    fn give_up(&mut self, out: &mut Vec<u8>) {
+        loop {
+            out.reserve(ROOM);
+            let failed = self.stream.compress_vec(&[], out, FlushCompress::Sync).is_err();
+            if failed || out.len() < out.capacity() {
+                return;
+            }
+        }
     }
 
     /// Compresses and flushes; `false` when it failed or more than `most` bytes came out.

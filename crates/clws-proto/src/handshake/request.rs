@@ -158,11 +158,14 @@ impl Request {
         }
     }
 
-    /// A body would be taken for frames or for a second request (RFC 9112 §11.2).
+    /// A body would be taken for frames or for a second request (RFC 9112 §11.2). Only draft 76
+    /// has 8 bytes behind its header block, and some of its clients call them a body.
     fn check_body(&self) -> Result<(), Refusal> {
+        let is_draft76 = self.version() == Some(Version::Hixie76);
         let has_coding = self.fields.values("transfer-encoding").next().is_some();
         match self.fields.single("content-length") {
             Ok(None | Some(b"0")) if !has_coding => Ok(()),
+            Ok(Some(b"8")) if !has_coding && is_draft76 => Ok(()),
             _ => Err(Refusal::bad_request("a request body is not accepted")),
         }
     }
@@ -232,11 +235,13 @@ impl Request {
 
     /// The origin, which browsers always send; `None` if the header is missing.
     ///
-    /// It is read from the header its [version](Self::version) has it in, and from no other:
-    /// `Sec-WebSocket-Origin` in versions 7 and 8, `Origin` in every other request. It may be
-    /// empty, `null`, or no URI at all: bytes of a header value, nothing more.
+    /// It is read from the header its [version](Self::version) has it in: `Origin`, but in
+    /// versions 7 and 8 `Sec-WebSocket-Origin` where there is one, since version 8 is both draft
+    /// 10, which has that, and draft 12, which has `Origin`. It may be empty, `null`, or no URI
+    /// at all: bytes of a header value, nothing more.
     pub fn origin(&self) -> Option<&[u8]> {
-        self.header_values(self.origin_header()).next()
+        let own = self.header_values(self.origin_header()).next();
+        own.or_else(|| self.header_values("origin").next())
     }
 
     fn origin_header(&self) -> &'static str {

@@ -7,7 +7,7 @@
 use super::mailbox::{Letter, Mailbox};
 use super::timer::{Due, NEVER, Wheel};
 use crate::client::{self, Mail};
-use crate::hub::{Hub, Kit};
+use crate::hub::{Hub, Kit, Shift};
 use crate::session::{Fate, Output, Session, Transport};
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -20,8 +20,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// The receive buffer, and the most that one client's bytes are read before others have a turn.
-const READ_BUFFER: usize = 256 * 1024;
+/// The most that is read from one client before others have a turn.
+const READ_BUDGET: usize = 64 * 1024;
+/// The receive buffer, and the most that is read at once of a frame that is known to be large.
+const READ_BUFFER: usize = 512 * 1024;
 const MAX_EVENTS: usize = 1024;
 const WAKE: Token = Token(usize::MAX);
 
@@ -41,6 +43,8 @@ struct Seat {
     due: Due,
     /// More may be there to read than the last event's turn allowed.
     readable: bool,
+    /// The peer's end, or an error, is there to be read behind everything else.
+    end_waits: bool,
     /// It stands in the list for the next turn.
     listed: bool,
 }
@@ -56,6 +60,8 @@ pub(super) struct Worker {
     /// Sessions to serve in the next turn: there is more to read, or something was sent to them.
     next_turn: Vec<u32>,
     stopping: bool,
+    #[expect(dead_code, reason = "dropped last: only then nothing of the worker is left")]
+    shift: Shift,
 }
 
 impl Worker {
@@ -63,6 +69,7 @@ impl Worker {
         let poll = Poll::new()?;
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKE)?));
         let now = Instant::now();
+        let shift = hub.shift();
         Ok(Self {
             poll,
             seats: Slab::new(),
@@ -72,6 +79,7 @@ impl Worker {
             buffer: vec![0; READ_BUFFER],
             next_turn: Vec::new(),
             stopping: false,
+            shift,
         })
     }
 
@@ -123,19 +131,8 @@ impl Worker {
         let Token(slot) = event.token();
         let Some(seat) = self.seats.get_mut(slot) else { return };
         seat.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-        // A short read usually means that the socket is empty, but not when an end waits behind.
-        let end_waits = event.is_read_closed() || event.is_error();
+        seat.end_waits |= event.is_read_closed() || event.is_error();
         self.serve(slot as u32, event.is_writable());
-        if end_waits {
-            self.read_again(slot as u32);
-        }
-    }
-
-    fn read_again(&mut self, slot: u32) {
-        if let Some(seat) = self.seats.get_mut(slot as usize) {
-            seat.readable = true;
-            self.list(slot);
-        }
     }
 
     fn list(&mut self, slot: u32) {
@@ -155,10 +152,14 @@ impl Worker {
         }
         if seat.readable && seat.session.wants_read() {
             seat.readable = false;
-            match (&seat.stream).read(&mut self.buffer) {
+            // More than is expected, so that a frame's end does not look like a full buffer.
+            let budget = (seat.session.expected().saturating_add(READ_BUDGET)).min(READ_BUFFER);
+            let buffer = self.buffer.get_mut(..budget).unwrap_or_default();
+            match (&seat.stream).read(buffer) {
                 Ok(0) => seat.session.handle_eof(&mut self.kit),
                 Ok(count) => {
-                    seat.readable = count == self.buffer.len();
+                    // A short read empties the socket; what comes then is told again.
+                    seat.readable = count == budget || seat.end_waits;
                     let input = self.buffer.get_mut(..count).unwrap_or_default();
                     seat.session.handle_input(&mut self.kit, input, &mut &seat.stream);
                 }
@@ -225,7 +226,14 @@ impl Worker {
             return;
         }
         let session = Session::new(&self.kit, slot as u32, peer, transport);
-        entry.insert(Seat { stream, session, due: NEVER, readable: false, listed: false });
+        entry.insert(Seat {
+            stream,
+            session,
+            due: NEVER,
+            readable: false,
+            end_waits: false,
+            listed: false,
+        });
         if self.stopping {
             self.shut(slot as u32);
         }

@@ -70,10 +70,15 @@ impl Live {
         &self.client.0.limits
     }
 
-    /// Whether user code wants nothing read.
+    #[inline]
+    pub(super) fn remaining(&self) -> u64 {
+        self.connection.remaining()
+    }
+
+    /// Whether user code wants nothing read. The answer to a close frame is wanted anyway.
     #[inline]
     pub(super) fn is_paused(&self) -> bool {
-        self.client.0.paused.load(Ordering::Acquire)
+        self.client.0.paused.load(Ordering::Acquire) != 0 && self.connection.is_open()
     }
 
     /// Excuses the peer's silence: it was not listened to.
@@ -105,6 +110,8 @@ impl Live {
     /// Tells user code of the new client, with its queue in scope.
     pub(super) fn begin(&mut self, kit: &Kit) {
         self.begun = true;
+        kit.hub.counters.connected.add(1);
+        kit.hub.clients().insert(self.client.id(), self.client.clone());
         match kit.hub.guarded(|| self.resource().connected(&self.client)) {
             Some(Ok(())) => {}
             Some(Err(Reject { code, reason, .. })) => {
@@ -166,6 +173,8 @@ impl Live {
                 scope::queue(|queue| queue.settle_message(bytes, &mut kit.pool));
                 done
             }
+            // A client that is rejected or closed is not heard any more.
+            Event::Pong(_) if !self.connection.is_open() => Some(()),
             Event::Pong(payload) => kit.hub.guarded(|| resource.pong(client, &payload)),
             Event::Ping(_) => Some(()),
             Event::Close(code, reason) => {
@@ -216,8 +225,7 @@ impl Live {
     }
 
     fn control_queue(&mut self, kit: &Kit, queue: &mut SendQueue) {
-        if let Some(CloseOrder { code, reason, rejected }) = queue.close.take() {
-            let cause = if rejected { Cause::Rejected } else { Cause::Server };
+        if let Some(CloseOrder { code, reason, cause }) = queue.close.take() {
             self.close(kit.now, cause, code, &reason);
         }
         self.pressed |= std::mem::take(&mut queue.pressed);
@@ -306,17 +314,23 @@ impl Live {
         }
     }
 
-    /// The connection's end: user code hears of it exactly once.
+    /// The connection's end: user code hears of it exactly once, if it ever heard of the client.
     pub(super) fn end(mut self, kit: &mut Kit) {
         self.connection.discard(&mut kit.pool);
         self.client.0.open.store(false, Ordering::Release);
         self.client.0.gone.store(true, Ordering::Release);
+        if !self.begun {
+            // User code never heard of it.
+            return;
+        }
         kit.hub.clients().remove(&self.client.id());
         kit.hub.counters.disconnected.add(1);
         let clean = self.said.is_some() && self.connection.close_sent();
         let (code, reason) = self.said.take().map_or((NO_CLOSE, String::new()), |said| *said);
         let cause = self.cause.unwrap_or(Cause::Lost);
         let closed = Closed { code, reason, cause, clean };
-        kit.hub.guarded(|| self.resource().disconnected(&self.client, &closed));
+        if self.begun {
+            kit.hub.guarded(|| self.resource().disconnected(&self.client, &closed));
+        }
     }
 }

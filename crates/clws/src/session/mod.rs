@@ -240,16 +240,17 @@ impl Session {
 
     /// The socket may take more. Goes on with bytes that waited for that.
     pub(crate) fn handle_writable(&mut self, kit: &mut Kit, out: &mut dyn Output) {
-        self.flush(kit, &[], out);
-        self.review(kit, out);
-        if self.is_held() {
-            return;
+        // A client whose handshake was decided elsewhere begins before its 101 is written, as any
+        // other does.
+        if !matches!(&self.phase, Phase::Live(live) if !live.begun) {
+            self.flush(kit, &[], out);
+            self.review(kit, out);
+            if self.is_held() || self.stash.is_none() {
+                return;
+            }
         }
-        if let Some(mut stash) = self.stash.take() {
-            self.run(kit, &mut stash.bytes, out);
-        } else if matches!(&self.phase, Phase::Live(live) if !live.begun) {
-            self.run(kit, &mut [], out);
-        }
+        let mut bytes = self.stash.take().map_or(Vec::new(), |stash| stash.bytes);
+        self.run(kit, &mut bytes, out);
     }
 
     /// Takes what was sent to this client from elsewhere; it is written by the next
@@ -370,6 +371,16 @@ impl Session {
             Phase::Opening(opening) => !opening.is_waiting(),
             Phase::Ending { heard_end: false, .. } => true,
             Phase::Ending { .. } | Phase::Gone { .. } => false,
+        }
+    }
+
+    /// How many bytes of a large frame are known to come: reading them at once is cheap, as they
+    /// are few messages' work.
+    #[inline]
+    pub(crate) fn expected(&self) -> usize {
+        match &self.phase {
+            Phase::Live(live) => usize::try_from(live.remaining()).unwrap_or(usize::MAX),
+            _ => 0,
         }
     }
 

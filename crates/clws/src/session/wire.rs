@@ -90,6 +90,14 @@ impl Wire {
         either!(self, codec => codec.handle_timeout(now))
     }
 
+    #[inline]
+    pub(super) fn remaining(&self) -> u64 {
+        match self {
+            Self::Framed(connection) => connection.remaining(),
+            Self::Hixie76(_) => 0,
+        }
+    }
+
     pub(super) fn excuse(&mut self, now: Instant) {
         either!(self, codec => codec.excuse(now));
     }

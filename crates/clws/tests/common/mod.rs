@@ -1,11 +1,14 @@
 //! What the tests over real sockets share: a server on a port of the system's choice, a resource
-//! that records what it hears, a client made of bytes (`raw`) and a stranger's client (`ws`).
+//! that records what it hears, a client made of bytes (`raw`), one that compresses (`packed`), one
+//! of draft 76 (`hixie`) and a stranger's client (`ws`).
 //!
 //! Nothing here sleeps. Whoever waits for something waits for it alone, with a patience that only
 //! a broken server exhausts.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod hixie;
+pub mod packed;
 pub mod raw;
 pub mod ws;
 
@@ -145,6 +148,16 @@ impl Events {
         match self.next() {
             Event::Disconnected(client, closed) => (client, closed),
             other => panic!("expected the end of a client, got {other:?}"),
+        }
+    }
+
+    /// Goes on to a new client, whatever came before.
+    #[track_caller]
+    pub fn skip_to_connected(&self) -> Client {
+        loop {
+            if let Event::Connected(client) = self.next() {
+                return client;
+            }
         }
     }
 

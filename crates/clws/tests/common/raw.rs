@@ -213,6 +213,15 @@ impl Raw {
         answer
     }
 
+    /// Reads so many bytes, whatever they are.
+    #[track_caller]
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.received.len() < count {
+            self.receive().expect("more bytes");
+        }
+        self.received.drain(..count).collect()
+    }
+
     /// Reads an HTTP answer's head alone.
     #[track_caller]
     pub fn head(&mut self) -> String {
