@@ -11,7 +11,7 @@ mod common;
 mod secure;
 
 use clws::{Accept, Cause, ClientCertificates, Limits, Origin, Pending, Resource, Server, Tls};
-use common::raw::{CLOSE, FIN, Raw, TEXT, close_payload, frame};
+use common::raw::{self, CLOSE, FIN, Raw, TEXT, close_payload, frame};
 use common::{Event, Events, Recorder, Running, echo, reset};
 use rustls::HandshakeKind;
 use rustls::pki_types::CertificateDer;
@@ -292,7 +292,7 @@ fn files_that_were_written_are_read_without_being_told() {
         if secure.server_certificate() == der(&new) {
             break;
         }
-        assert!(started.elapsed() < common::raw::PATIENCE, "it still shows the old one");
+        assert!(started.elapsed() < raw::PATIENCE, "it still shows the old one");
     }
 }
 
@@ -371,7 +371,7 @@ fn frames_behind_a_request_wait_for_the_decision() {
     let address = server.handle.tls_addresses().next().unwrap();
     let client = Arc::new(config(&authority, None));
     let mut secure = Secure::connect(address, &client, "localhost");
-    secure.0.write_all(common::raw::request("localhost", "/late", "").as_bytes()).unwrap();
+    secure.0.write_all(raw::request("localhost", "/late", "").as_bytes()).unwrap();
     // Records of their own.
     for text in [b"1", b"2", b"3"] {
         secure.0.write_all(&frame(FIN | TEXT, text)).unwrap();

@@ -1,6 +1,6 @@
 //! A client made of bytes, over TLS.
 
-use crate::common::raw::{self, BINARY, FIN, PATIENCE};
+use crate::raw::{self, BINARY, FIN, PATIENCE};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
