@@ -1,6 +1,7 @@
 //! What was typed: the flags, their help and their errors. What they mean is in `serve`.
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -42,11 +43,15 @@ pub(crate) enum LogLevel {
 #[command(after_help = "\
 Try it:   clws serve     and open http://127.0.0.1:12345/ in two browser tabs.
 Stop it:  Ctrl-C or SIGTERM; clients get close code 1001. A second one stops at once.
+Reload:   SIGHUP reads certificates again; so does writing their files.
 Exit:     0 stopped, 1 could not serve, 2 wrong flags.")]
 pub(crate) struct Serve {
     /// Listen here; may be given several times
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:12345")]
     pub(crate) listen: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) tls: Tls,
 
     /// Worker threads; by default one for each core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -88,6 +93,31 @@ pub(crate) struct Serve {
     /// What to tell on stderr
     #[arg(long, value_name = "LEVEL", value_enum, default_value = "info")]
     pub(crate) log: LogLevel,
+}
+
+/// Where and how to serve by TLS.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Tls {
+    /// Serve https: and wss: with the certificate in this PEM file, intermediate ones behind it.
+    /// Given several times, with as many keys, clients get the one for the name they ask for
+    #[arg(long, value_name = "FILE", group = "tls", requires = "tls_key")]
+    pub(crate) tls_cert: Vec<PathBuf>,
+
+    /// The private key of the certificate, in PEM, not encrypted
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Vec<PathBuf>,
+
+    /// Serve https: and wss: with a certificate that nobody vouches for, made at every start
+    #[arg(long, group = "tls", conflicts_with = "tls_cert")]
+    pub(crate) tls_self_signed: bool,
+
+    /// Listen here for TLS; may be given several times
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:12346", requires = "tls")]
+    pub(crate) tls_listen: Vec<String>,
+
+    /// Let only clients in that show a certificate from an authority in this PEM file
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
 }
 
 /// A time, or none.
@@ -158,7 +188,11 @@ pub(crate) fn report(error: &clap::Error) -> ExitCode {
     }
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
-    let line = line.strip_prefix("error: ").unwrap_or(line);
+    let mut line = line.strip_prefix("error: ").unwrap_or(line).to_owned();
+    if line.ends_with(':') {
+        let listed = text.lines().skip(1).map_while(|more| more.strip_prefix("  "));
+        listed.for_each(|more| line.extend([" ", more.trim()]));
+    }
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
     let tip = tip.map(|tip| format!(" ({tip})")).unwrap_or_default();
     let name = Args::command().get_name().to_owned();

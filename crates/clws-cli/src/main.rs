@@ -8,6 +8,7 @@ mod chat;
 mod echo;
 mod page;
 mod serve;
+mod signals;
 
 use args::{Args, Command};
 use clap::Parser;

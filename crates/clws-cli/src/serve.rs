@@ -1,26 +1,30 @@
 //! `clws serve`: what the flags mean.
 
-use crate::args::{LogLevel, Serve};
+use crate::args::{self, LogLevel, Serve};
 use crate::chat::Chat;
 use crate::echo::Echo;
 use crate::page::Page;
-use clws::{DeflateConfig, Error, Hosts, Limits, Origin, Server, ServerHandle};
+use crate::signals;
+use clws::{ClientCertificates, DeflateConfig, Error, Hosts, Limits, Origin, Server, Tls};
 use std::io;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::level_filters::LevelFilter;
 
-/// What a process that a signal ended by force exits with.
-const FORCED: i32 = 130;
+/// What a certificate is for that is made for trials on this machine.
+const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// Serves until a signal; the error is one line for a person.
 pub(crate) fn run(flags: &Serve) -> Result<(), String> {
     start_log(flags.log);
+    if flags.tls.tls_cert.len() != flags.tls.tls_key.len() {
+        return Err("give as many --tls-key as --tls-cert, in the same order".to_owned());
+    }
     let server = build(flags).map_err(|error| explain(&error))?;
     let handle = server.start().map_err(|error| explain(&error))?;
-    stop_on_signal(handle.clone())?;
+    signals::watch(handle.clone(), !flags.tls.tls_cert.is_empty())?;
+    let secure: Vec<_> = handle.tls_addresses().collect();
     for address in handle.local_addresses() {
-        println!("listening on {}", url(*address));
+        let scheme = if secure.contains(address) { "https" } else { "http" };
+        println!("listening on {scheme}://{address}/");
     }
     handle.join();
     tracing::info!("stopped");
@@ -68,7 +72,33 @@ fn build(flags: &Serve) -> clws::Result<Server> {
     for address in &flags.listen {
         server = server.bind(address)?;
     }
+    if let Some(tls) = tls(&flags.tls)? {
+        for address in &flags.tls.tls_listen {
+            server = server.bind_tls(address, tls.clone())?;
+        }
+    }
     Ok(server)
+}
+
+fn tls(flags: &args::Tls) -> clws::Result<Option<Tls>> {
+    let mut pairs = flags.tls_cert.iter().zip(&flags.tls_key);
+    let mut tls = if flags.tls_self_signed {
+        tracing::warn!(
+            "the certificate is made up: nobody vouches for it, and clients will say so"
+        );
+        Tls::self_signed(OWN_NAMES)?
+    } else if let Some((certificate, key)) = pairs.next() {
+        Tls::from_files(certificate, key)?
+    } else {
+        return Ok(None);
+    };
+    for (certificate, key) in pairs {
+        tls = tls.add_certificate(certificate, key)?;
+    }
+    if let Some(authorities) = &flags.tls_client_ca {
+        tls = tls.client_certificates(authorities, ClientCertificates::Required)?;
+    }
+    Ok(Some(tls))
 }
 
 fn origin(allowed: &[String]) -> Origin {
@@ -102,20 +132,4 @@ fn explain(error: &Error) -> String {
         _ => return error.to_string(),
     };
     format!("{error}; {hint}")
-}
-
-fn url(address: SocketAddr) -> String {
-    format!("http://{address}/")
-}
-
-fn stop_on_signal(handle: ServerHandle) -> Result<(), String> {
-    let asked = AtomicBool::new(false);
-    ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(FORCED);
-        }
-        tracing::info!(clients = handle.client_count(), "stopping");
-        handle.shutdown();
-    })
-    .map_err(|error| format!("cannot watch for signals: {error}"))
 }

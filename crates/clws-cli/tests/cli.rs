@@ -3,16 +3,20 @@
 #[path = "../../clws/tests/common/raw.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the library's tests use it too, and more of it")]
 mod raw;
+mod serving;
 
-use raw::{End, PATIENCE, Raw, request};
-use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use raw::{End, Raw, request};
+use serving::{Serving, clws};
+use std::net::TcpListener;
+use std::process::{Output, Stdio};
 
-const FLAGS: [&str; 10] = [
+const FLAGS: [&str; 15] = [
     "--listen",
+    "--tls-cert",
+    "--tls-key",
+    "--tls-self-signed",
+    "--tls-listen",
+    "--tls-client-ca",
     "--workers",
     "--origin",
     "--host",
@@ -24,10 +28,6 @@ const FLAGS: [&str; 10] = [
     "--log",
 ];
 
-fn clws() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_clws"))
-}
-
 /// Runs to the end.
 fn run(arguments: &[&str]) -> Output {
     clws().args(arguments).stdin(Stdio::null()).output().expect("the program runs")
@@ -35,75 +35,6 @@ fn run(arguments: &[&str]) -> Output {
 
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("UTF-8")
-}
-
-/// A running `clws serve`, killed if the test doesn't end it.
-struct Serving {
-    child: Child,
-    lines: Receiver<String>,
-    errors: Receiver<String>,
-    addresses: Vec<SocketAddr>,
-}
-
-/// The lines of a stream as they come; it is read to its end, so that the child never blocks.
-fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            let _ = sender.send(line);
-        }
-    });
-    receiver
-}
-
-impl Serving {
-    /// Starts it on a port of the system's choice.
-    fn start(arguments: &[&str]) -> Self {
-        Self::start_on(1, &[&["serve", "--listen", "127.0.0.1:0"], arguments].concat())
-    }
-
-    fn start_on(count: usize, arguments: &[&str]) -> Self {
-        let mut child = clws()
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program runs");
-        let lines = lines(child.stdout.take().expect("a pipe"));
-        let errors = self::lines(child.stderr.take().expect("a pipe"));
-        let mut serving = Self { child, lines, errors, addresses: Vec::new() };
-        for _ in 0..count {
-            let line = serving.lines.recv_timeout(PATIENCE).expect("it says where it listens");
-            let url = line.strip_prefix("listening on http://").expect("an address");
-            let address = url.strip_suffix('/').expect("a page").parse().expect("an address");
-            serving.addresses.push(address);
-        }
-        serving
-    }
-
-    fn raw(&self, path: &str) -> Raw {
-        Raw::open(self.addresses[0], path)
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
-    }
-
-    fn wait(mut self) -> ExitStatus {
-        let status = self.child.wait().expect("it ends");
-        assert_eq!(self.lines.iter().collect::<Vec<_>>(), [""; 0], "nothing more on stdout");
-        status
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]

@@ -140,6 +140,12 @@ impl Client {
         &self.0.request
     }
 
+    /// How the connection is encrypted and who the client proved to be, if it came by TLS.
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> Option<&crate::TlsInfo> {
+        self.0.request.tls()
+    }
+
     /// The protocol version the client asked for: 13 for RFC 6455, 8 and 7 for the drafts before
     /// it, 0 for draft-hixie-76.
     pub fn version(&self) -> u8 {

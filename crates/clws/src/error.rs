@@ -24,6 +24,9 @@ pub enum Error {
     NoListener,
     /// A limit that can't work, with what to do.
     Limits(&'static str),
+    /// A certificate, a key or the authorities of clients can't be used.
+    #[cfg(feature = "tls")]
+    Tls(crate::TlsError),
     /// The operating system refused a poll, a thread or a pipe.
     Io(io::Error),
 }
@@ -38,6 +41,8 @@ impl fmt::Display for Error {
             Self::PathTaken(path) => write!(f, "a resource is already registered at {path:?}"),
             Self::NoListener => write!(f, "no address to listen on: call bind() first"),
             Self::Limits(what) => write!(f, "limits: {what}"),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => write!(f, "{error}"),
             Self::Io(source) => write!(f, "{source}"),
         }
     }
@@ -47,8 +52,17 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Bind { source, .. } | Self::Io(source) => Some(source),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.source(),
             _ => None,
         }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<crate::TlsError> for Error {
+    fn from(error: crate::TlsError) -> Self {
+        Self::Tls(error)
     }
 }
 

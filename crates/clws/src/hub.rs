@@ -6,6 +6,7 @@ use crate::limits::Limits;
 use crate::metrics::Counters;
 use crate::routes::Routes;
 use crate::send_queue::SendQueue;
+use crate::tls;
 use clws_proto::connection::Config;
 use clws_proto::deflate::DeflateConfig;
 use clws_proto::handshake::HandshakeLimits;
@@ -173,13 +174,15 @@ pub(crate) struct Kit {
     pub(crate) hub: Arc<Hub>,
     pub(crate) pool: Pool,
     pub(crate) courier: Arc<dyn Courier>,
+    /// Empty until the first client comes by TLS.
+    pub(crate) tls: tls::Buffers,
     spare: Option<Box<SendQueue>>,
 }
 
 impl Kit {
     pub(crate) fn new(hub: Arc<Hub>, courier: Arc<dyn Courier>, now: Instant) -> Self {
         let pool = Pool::new(hub.limits.spare_buffers);
-        Self { now, hub, pool, courier, spare: None }
+        Self { now, hub, pool, courier, tls: tls::Buffers::default(), spare: None }
     }
 
     /// An empty send queue, with the memory of an earlier use.

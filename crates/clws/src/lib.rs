@@ -19,6 +19,11 @@ mod send_queue;
 mod sending;
 mod server;
 mod session;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls/off.rs"]
+mod tls;
 
 pub use client::Client;
 pub use clws_proto::close::CloseCode;
@@ -38,6 +43,8 @@ pub use resource::{Accept, Cause, Closed, Reject, Resource};
 pub use sending::{Broadcast, Dropped, Outcome, SendOptions};
 pub use sending::{send_binary_to, send_binary_to_with, send_text_to, send_text_to_with};
 pub use server::{Connected, ResourceOptions, Server, ServerHandle};
+#[cfg(feature = "tls")]
+pub use tls::{ClientCertificates, Tls, TlsError, TlsInfo};
 
 /// The pages whose code blocks are compiled.
 #[cfg(doctest)]

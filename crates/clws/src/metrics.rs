@@ -24,6 +24,7 @@ pub(crate) struct Counters {
     pub(crate) disconnected: Counter,
     pub(crate) panics: Counter,
     pub(crate) accept_errors: Counter,
+    pub(crate) tls_errors: Counter,
 }
 
 impl Counters {
@@ -35,6 +36,7 @@ impl Counters {
             disconnected: self.disconnected.read(),
             panics: self.panics.read(),
             accept_errors: self.accept_errors.read(),
+            tls_errors: self.tls_errors.read(),
         }
     }
 }
@@ -55,4 +57,6 @@ pub struct Metrics {
     pub panics: u64,
     /// Failed accepts, for want of file descriptors for example.
     pub accept_errors: u64,
+    /// Connections that broke TLS, nearly all of them in its handshake.
+    pub tls_errors: u64,
 }

@@ -1,5 +1,6 @@
 //! The opening handshake's request, as user code sees it, before and after the upgrade.
 
+use crate::tls::TlsInfo;
 use clws_proto::handshake::{self, Headers};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -8,11 +9,13 @@ use std::net::{IpAddr, SocketAddr};
 pub struct Request {
     head: handshake::Request,
     peer: SocketAddr,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is never any"))]
+    tls: Option<Box<TlsInfo>>,
 }
 
 impl Request {
-    pub(crate) fn new(head: handshake::Request, peer: SocketAddr) -> Self {
-        Self { head, peer }
+    pub(crate) fn new(head: handshake::Request, peer: SocketAddr, tls: Option<TlsInfo>) -> Self {
+        Self { head, peer, tls: tls.map(Box::new) }
     }
 
     pub(crate) fn head(&self) -> &handshake::Request {
@@ -67,6 +70,12 @@ impl Request {
     /// The client's port.
     pub fn port(&self) -> u16 {
         self.peer.port()
+    }
+
+    /// How the connection is encrypted and who the client proved to be, if it came by TLS.
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.tls.as_deref()
     }
 }
 

@@ -10,6 +10,9 @@ use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::resource::Resource;
 use crate::routes::{Route, Routes};
+use crate::session::Transport;
+#[cfg(feature = "tls")]
+use crate::tls::{Keeper, Tls};
 use clws_proto::close::CloseCode;
 use clws_proto::deflate::DeflateConfig;
 use std::net::{SocketAddr, TcpListener};
@@ -29,7 +32,7 @@ pub struct Server {
     settings: Settings,
     workers: Option<usize>,
     backlog: i32,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, Transport)>,
     failed: Option<Error>,
 }
 
@@ -131,11 +134,24 @@ impl Server {
     /// Listens on an address, such as `127.0.0.1:12345`, `[::1]:0` or `localhost:8080`; call it
     /// again for more. Port 0 lets the system choose. Connections are accepted from `run` or
     /// `start` on.
-    pub fn bind(mut self, address: impl AsRef<str>) -> Result<Self> {
+    pub fn bind(self, address: impl AsRef<str>) -> Result<Self> {
+        self.listen(address.as_ref(), &Transport::Tcp)
+    }
+
+    /// Listens on an address for TLS alone: `https:` and `wss:`. Plain and TLS listeners may stand
+    /// side by side, each with its own certificates. See [`Server::bind`].
+    #[cfg(feature = "tls")]
+    pub fn bind_tls(self, address: impl AsRef<str>, tls: Tls) -> Result<Self> {
+        let keeper = Arc::new(Keeper::new(tls)?);
+        self.listen(address.as_ref(), &Transport::Tls(keeper))
+    }
+
+    fn listen(mut self, address: &str, transport: &Transport) -> Result<Self> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        self.listeners.extend(engine::listen(address.as_ref(), self.backlog)?);
+        let bound = engine::listen(address, self.backlog)?;
+        self.listeners.extend(bound.into_iter().map(|one| (one, transport.clone())));
         Ok(self)
     }
 
@@ -156,12 +172,13 @@ impl Server {
             return Err(Error::NoListener);
         }
         let addresses: std::io::Result<Vec<_>> =
-            self.listeners.iter().map(TcpListener::local_addr).collect();
+            self.listeners.iter().map(|(listener, _)| listener.local_addr()).collect();
+        let transports = self.listeners.iter().map(|(_, transport)| transport.clone()).collect();
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.unwrap_or_else(cores);
         let hub = Arc::new(Hub::new(self.settings, self.routes));
         let engine = Engine::start(Arc::clone(&hub), self.listeners, workers)?;
-        Ok(ServerHandle { hub, engine: Arc::new(engine), addresses: addresses?.into() })
+        Ok(ServerHandle { hub, engine: Arc::new(engine), addresses: addresses?.into(), transports })
     }
 }
 
@@ -217,12 +234,34 @@ pub struct ServerHandle {
     hub: Arc<Hub>,
     engine: Arc<Engine>,
     addresses: Arc<[SocketAddr]>,
+    /// Of the addresses, in their order.
+    transports: Arc<[Transport]>,
 }
 
 impl ServerHandle {
     /// The addresses it listens on, with the ports the system chose.
     pub fn local_addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The addresses among them where TLS is spoken.
+    pub fn tls_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let both = self.addresses.iter().zip(&*self.transports);
+        both.filter(|(_, transport)| transport.is_tls()).map(|(address, _)| *address)
+    }
+
+    /// Reads certificates, keys and the authorities of clients from their files again, for the
+    /// connections from now on. A listener whose files can't be used keeps what it had; the first
+    /// such fault is returned.
+    ///
+    /// It also happens by itself, a few seconds after a file was written.
+    #[cfg(feature = "tls")]
+    pub fn reload_tls(&self) -> Result<()> {
+        let mut done = Ok(());
+        for transport in &*self.transports {
+            done = done.and(transport.reload());
+        }
+        done.map_err(Error::Tls)
     }
 
     /// Serves another resource from now on; see [`Server::resource`].

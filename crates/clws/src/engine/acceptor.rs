@@ -5,6 +5,7 @@
 
 use super::mailbox::{Letter, Mailbox};
 use crate::hub::Hub;
+use crate::session::Transport;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::io;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// How long no connections are taken after the system had no room for one.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often files of certificates are looked at.
+const WATCH: Duration = Duration::from_secs(3);
 const LOG_EVERY: Duration = Duration::from_secs(1);
 const WAKE: Token = Token(usize::MAX);
 
@@ -23,24 +26,29 @@ pub(super) struct Acceptor {
     hub: Arc<Hub>,
     poll: Poll,
     waker: Arc<Waker>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, Transport)>,
     workers: Vec<Arc<Mailbox>>,
     logged: Option<Instant>,
+    /// When files of certificates were looked at last.
+    watched: Instant,
 }
 
 impl Acceptor {
     pub(super) fn new(
         hub: Arc<Hub>,
-        listeners: Vec<std::net::TcpListener>,
+        listeners: Vec<(std::net::TcpListener, Transport)>,
         workers: Vec<Arc<Mailbox>>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-        let mut listeners: Vec<_> = listeners.into_iter().map(TcpListener::from_std).collect();
-        for (index, listener) in listeners.iter_mut().enumerate() {
+        let mut listeners: Vec<_> = listeners
+            .into_iter()
+            .map(|(listener, transport)| (TcpListener::from_std(listener), transport))
+            .collect();
+        for (index, (listener, _)) in listeners.iter_mut().enumerate() {
             poll.registry().register(listener, Token(index), Interest::READABLE)?;
         }
-        Ok(Self { hub, poll, waker, listeners, workers, logged: None })
+        Ok(Self { hub, poll, waker, listeners, workers, logged: None, watched: Instant::now() })
     }
 
     pub(super) fn waker(&self) -> Arc<Waker> {
@@ -49,7 +57,8 @@ impl Acceptor {
 
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(64);
-        let mut pause = None;
+        let watch = self.listeners.iter().any(|(_, transport)| transport.is_tls()).then_some(WATCH);
+        let mut pause = watch;
         while !self.hub.stopping.load(Ordering::Acquire) {
             if let Err(error) = self.poll.poll(&mut events, pause)
                 && error.kind() != io::ErrorKind::Interrupted
@@ -59,15 +68,19 @@ impl Acceptor {
             }
             // Readiness is told once, so after a pause every listener is asked again.
             let all_drained = (0..self.listeners.len()).all(|index| self.accept_all(index));
-            pause = if all_drained { None } else { Some(PAUSE) };
+            pause = if all_drained { watch } else { Some(PAUSE) };
+            if self.watched.elapsed() >= WATCH {
+                self.watched = Instant::now();
+                self.listeners.iter().for_each(|(_, transport)| transport.refresh());
+            }
         }
     }
 
     /// Accepts until nobody waits; `false` when the system has no room for another connection.
     fn accept_all(&mut self, index: usize) -> bool {
-        while let Some(accepted) = self.listeners.get(index).map(TcpListener::accept) {
-            match accepted {
-                Ok((stream, peer)) => self.hand_over(stream, peer),
+        while let Some((listener, transport)) = self.listeners.get(index) {
+            match listener.accept() {
+                Ok((stream, peer)) => self.hand_over(stream, peer, transport.clone()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
                 Err(error) => {
                     self.hub.counters.accept_errors.add(1);
@@ -84,7 +97,7 @@ impl Acceptor {
         true
     }
 
-    fn hand_over(&self, stream: TcpStream, peer: SocketAddr) {
+    fn hand_over(&self, stream: TcpStream, peer: SocketAddr, transport: Transport) {
         self.hub.counters.accepted.add(1);
         // Without it small answers wait for the peer's delayed acknowledgement. It fails only for
         // a connection that is gone already, which its worker will find out.
@@ -92,7 +105,7 @@ impl Acceptor {
         let load = |mailbox: &&Arc<Mailbox>| mailbox.load.load(Ordering::Relaxed);
         if let Some(worker) = self.workers.iter().min_by_key(load) {
             worker.load.fetch_add(1, Ordering::Relaxed);
-            worker.post(Letter::Join(stream, peer));
+            worker.post(Letter::Join(stream, peer, transport));
         }
     }
 

@@ -5,6 +5,7 @@
 //! on their way.
 
 use crate::client::{self, Courier};
+use crate::session::Transport;
 use mio::Waker;
 use mio::net::TcpStream;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug)]
 pub(super) enum Letter {
     /// A connection that was accepted.
-    Join(TcpStream, SocketAddr),
+    Join(TcpStream, SocketAddr, Transport),
     /// For one session.
     Mail(client::Letter),
     /// Close all clients and end.

@@ -11,6 +11,7 @@ mod worker;
 
 use crate::error::{Error, Result};
 use crate::hub::Hub;
+use crate::session::Transport;
 use acceptor::Acceptor;
 use mailbox::{Letter, Mailbox};
 use mio::Waker;
@@ -61,7 +62,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn start(
         hub: Arc<Hub>,
-        listeners: Vec<TcpListener>,
+        listeners: Vec<(TcpListener, Transport)>,
         workers: usize,
     ) -> Result<Self> {
         let workers: Vec<Worker> =

@@ -8,7 +8,7 @@ use super::mailbox::{Letter, Mailbox};
 use super::timer::{Due, NEVER, Wheel};
 use crate::client::{self, Mail};
 use crate::hub::{Hub, Kit, Shift};
-use crate::session::{Fate, Output, Session};
+use crate::session::{Fate, Output, Session, Transport};
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -176,7 +176,7 @@ impl Worker {
     /// Does what a session wants after it was served.
     fn settle(&mut self, slot: u32) {
         let Some(seat) = self.seats.get_mut(slot as usize) else { return };
-        match seat.session.fate(&self.kit) {
+        match seat.session.fate(&mut self.kit, &mut &seat.stream) {
             Fate::Keep => {}
             Fate::HalfClose => {
                 // It fails for a connection that is gone already; the next read finds that out.
@@ -203,7 +203,7 @@ impl Worker {
 
     fn handle_letter(&mut self, letter: Letter) {
         match letter {
-            Letter::Join(stream, peer) => self.join(stream, peer),
+            Letter::Join(stream, peer, transport) => self.join(stream, peer, &transport),
             Letter::Mail(client::Letter { slot, client, mail }) => {
                 if let Some(seat) = self.seats.get_mut(slot as usize)
                     && seat.session.id() == client
@@ -216,7 +216,7 @@ impl Worker {
         }
     }
 
-    fn join(&mut self, mut stream: TcpStream, peer: SocketAddr) {
+    fn join(&mut self, mut stream: TcpStream, peer: SocketAddr, transport: &Transport) {
         let entry = self.seats.vacant_entry();
         let slot = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -225,7 +225,7 @@ impl Worker {
             self.mailbox.load.fetch_sub(1, Ordering::Relaxed);
             return;
         }
-        let session = Session::new(&self.kit, slot as u32, peer);
+        let session = Session::new(&self.kit, slot as u32, peer, transport);
         entry.insert(Seat {
             stream,
             session,

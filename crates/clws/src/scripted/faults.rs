@@ -7,10 +7,10 @@ use clws_proto::frame::OpCode::{self, Binary, Ping, Pong, Text};
 use std::time::Duration;
 
 /// `SplitMix64`: small, and the same everywhere.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,16 +18,16 @@ impl Random {
         ((z ^ (z >> 31)) % bound as u64) as usize
     }
 
-    fn one_in(&mut self, chance: usize) -> bool {
+    pub(super) fn one_in(&mut self, chance: usize) -> bool {
         self.below(chance) == 0
     }
 }
 
-fn small() -> Limits {
+pub(super) fn small() -> Limits {
     Limits { send_queue_low: 2000, send_queue_high: 8000, ..Limits::default() }
 }
 
-fn stream(random: &mut Random) -> (Vec<u8>, Vec<(OpCode, Vec<u8>)>) {
+pub(super) fn stream(random: &mut Random) -> (Vec<u8>, Vec<(OpCode, Vec<u8>)>) {
     let (mut bytes, mut answers) = (Vec::new(), Vec::new());
     for number in 0..=random.below(30) {
         let size = match random.below(4) {
@@ -48,7 +48,7 @@ fn stream(random: &mut Random) -> (Vec<u8>, Vec<(OpCode, Vec<u8>)>) {
 }
 
 /// Pongs may be left out while the queue is long; everything else comes, whole and in order.
-fn assert_answers(seed: u64, got: &[(OpCode, Vec<u8>)], expected: &[(OpCode, Vec<u8>)]) {
+pub(super) fn assert_answers(seed: u64, got: &[(OpCode, Vec<u8>)], expected: &[(OpCode, Vec<u8>)]) {
     let data = |all: &[(OpCode, Vec<u8>)]| -> Vec<(OpCode, Vec<u8>)> {
         all.iter().filter(|(opcode, _)| *opcode != Pong).cloned().collect()
     };

@@ -4,8 +4,12 @@
 mod faults;
 mod flow;
 mod life;
+#[cfg(feature = "tls")]
+mod records;
+#[cfg(feature = "tls")]
+mod secure;
 
-use super::{Fate, Output, Session};
+use super::{Fate, Output, Session, Transport};
 use crate::client::{Client, Courier, Letter, Mail};
 use crate::hub::{Hub, Kit, Settings};
 use crate::limits::Limits;
@@ -131,6 +135,10 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(limits: Limits, act: Act) -> Self {
+        Self::over(&Transport::Tcp, limits, act)
+    }
+
+    pub(super) fn over(transport: &Transport, limits: Limits, act: Act) -> Self {
         let (calls, client) = (Arc::default(), Arc::default());
         let script = Script { calls: Arc::clone(&calls), client: Arc::clone(&client), act };
         let routes = Routes::default();
@@ -138,7 +146,7 @@ impl Rig {
         let post = Arc::new(Post::default());
         let hub = Arc::new(Hub::new(Settings { limits, ..Settings::default() }, routes));
         let kit = Kit::new(hub, post.clone(), Instant::now());
-        let session = Session::new(&kit, 0, "127.0.0.1:9".parse().unwrap());
+        let session = Session::new(&kit, 0, "127.0.0.1:9".parse().unwrap(), transport);
         let wire =
             Wire { room: usize::MAX, step: usize::MAX, broken: false, sent: vec![], writes: 0 };
         Self { kit, session, wire, fates: Vec::new(), calls, client, post }
@@ -202,7 +210,7 @@ impl Rig {
         if self.session.wants_turn() {
             self.session.handle_writable(&mut self.kit, &mut self.wire);
         }
-        let fate = self.session.fate(&self.kit);
+        let fate = self.session.fate(&mut self.kit, &mut self.wire);
         if fate != Fate::Keep && self.fates.last() != Some(&fate) {
             self.fates.push(fate);
         }
@@ -222,7 +230,8 @@ impl Rig {
 
     /// Whether the session holds memory of the worker's.
     pub(super) fn owns_buffers(&self) -> bool {
-        self.session.queue.is_some() || self.session.stash.is_some()
+        let tls = self.session.tls.as_ref().is_some_and(|tls| tls.held() > 0);
+        self.session.queue.is_some() || self.session.stash.is_some() || tls
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod live;
 mod opening;
+mod secure;
 mod wire;
 
 use crate::client::Mail;
@@ -14,8 +15,10 @@ use crate::hub::Kit;
 use crate::resource::Cause;
 use crate::scope::{self, Scope};
 use crate::send_queue::{MAX_SLICES, SendQueue};
+use crate::tls::TlsStage;
 use live::Live;
 use opening::Opening;
+pub(crate) use secure::Transport;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -68,6 +71,8 @@ pub(crate) struct Session {
     slot: u32,
     peer: SocketAddr,
     phase: Phase,
+    /// What stands between the queue and the socket.
+    tls: Option<Box<TlsStage>>,
     queue: Option<Box<SendQueue>>,
     stash: Option<Box<Stash>>,
     /// Since when bytes wait without any being taken.
@@ -75,19 +80,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(kit: &Kit, slot: u32, peer: SocketAddr) -> Self {
-        Self {
-            id: kit.hub.next_id(),
-            slot,
-            peer,
-            phase: Phase::Opening(Box::new(Opening::new(
-                &kit.hub,
-                kit.now + kit.hub.limits.handshake_timeout,
-            ))),
-            queue: None,
-            stash: None,
-            stalled: None,
-        }
+    pub(crate) fn new(kit: &Kit, slot: u32, peer: SocketAddr, transport: &Transport) -> Self {
+        let deadline = kit.now + kit.hub.limits.handshake_timeout;
+        let (phase, tls) = match transport.begin() {
+            Ok(tls) => (Phase::Opening(Box::new(Opening::new(&kit.hub, deadline))), tls),
+            Err(()) => (Phase::Gone { abort: false }, None),
+        };
+        let id = kit.hub.next_id();
+        Self { id, slot, peer, phase, tls, queue: None, stash: None, stalled: None }
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -97,6 +97,14 @@ impl Session {
     /// Takes bytes from the peer; what they bring about is written before this returns, as far as
     /// the socket takes it.
     pub(crate) fn handle_input(&mut self, kit: &mut Kit, input: &mut [u8], out: &mut dyn Output) {
+        if self.tls.is_some() {
+            self.handle_records(kit, input, out);
+        } else {
+            self.handle_plain(kit, input, out);
+        }
+    }
+
+    fn handle_plain(&mut self, kit: &mut Kit, input: &mut [u8], out: &mut dyn Output) {
         match &mut self.phase {
             Phase::Live(_) => self.run(kit, input, out),
             Phase::Opening(_) => self.handle_opening(kit, input, out),
@@ -146,7 +154,18 @@ impl Session {
     /// Writes what waits, as far as the socket takes it; `input` is the receive buffer that the
     /// queue may refer to.
     fn flush(&mut self, kit: &mut Kit, input: &[u8], out: &mut dyn Output) {
+        if !self.flush_tls(kit, out) {
+            return;
+        }
         let Some(mut queue) = self.queue.take() else { return };
+        let mut sealing;
+        let out: &mut dyn Output = match &mut self.tls {
+            None => out,
+            Some(tls) => {
+                sealing = tls.sealing(&mut kit.tls, out);
+                &mut sealing
+            }
+        };
         while !queue.is_empty() {
             match write_once(&queue, input, out) {
                 Ok((taken, wanted)) if taken > 0 => {
@@ -172,7 +191,9 @@ impl Session {
             live.publish(&mut queue);
         }
         if queue.is_empty() {
-            self.stalled = None;
+            if !self.has_unsent() {
+                self.stalled = None;
+            }
             if !queue.has_news() {
                 return kit.give_queue(queue);
             }
@@ -256,7 +277,7 @@ impl Session {
         match &self.phase {
             Phase::Live(_) => self.lose(kit, Cause::Lost, false),
             // It may still read what waits for it.
-            Phase::Ending { until, half_closed, .. } if self.queue.is_some() => {
+            Phase::Ending { until, half_closed, .. } if self.has_last_words() => {
                 let (until, half_closed) = (*until, *half_closed);
                 self.phase = Phase::Ending { until, half_closed, heard_end: true };
             }
@@ -293,8 +314,9 @@ impl Session {
     /// Once the last byte is written the peer gets a little time to close its side, so that it
     /// can read that byte before a reset.
     fn start_linger(&mut self, kit: &Kit) {
-        if let (Phase::Ending { until, half_closed: false, .. }, None) =
-            (&mut self.phase, &self.queue)
+        let written = !self.has_last_words();
+        if let Phase::Ending { until, half_closed: false, .. } = &mut self.phase
+            && written
         {
             *until = kit.now + kit.hub.limits.linger_timeout;
         }
@@ -315,11 +337,11 @@ impl Session {
 
     /// Does what is due now.
     pub(crate) fn handle_timeout(&mut self, kit: &mut Kit, out: &mut dyn Output) {
-        let now = kit.now;
+        let (now, abort) = (kit.now, self.wants_write());
         match &mut self.phase {
             Phase::Opening(opening) if now >= opening.deadline => self.opening_timeout(kit, out),
             Phase::Ending { until, .. } if now >= *until => {
-                self.phase = Phase::Gone { abort: self.queue.is_some() };
+                self.phase = Phase::Gone { abort };
             }
             Phase::Live(live) => {
                 let held = self.stash.is_some()
@@ -371,17 +393,19 @@ impl Session {
 
     /// Whether bytes wait for the socket.
     pub(crate) fn wants_write(&self) -> bool {
-        self.queue.is_some()
+        self.queue.is_some() || self.has_unsent()
     }
 
     /// What to do with the socket now; [`Fate::HalfClose`] is said once.
-    pub(crate) fn fate(&mut self, kit: &Kit) -> Fate {
+    pub(crate) fn fate(&mut self, kit: &mut Kit, out: &mut dyn Output) -> Fate {
+        self.close_tls(kit, out);
         self.start_linger(kit);
+        let written = !self.wants_write();
         match &mut self.phase {
             Phase::Gone { abort: true } => Fate::Abort,
             Phase::Gone { abort: false } => Fate::Close,
-            Phase::Ending { heard_end: true, .. } if self.queue.is_none() => Fate::Close,
-            Phase::Ending { half_closed, .. } if self.queue.is_none() && !*half_closed => {
+            Phase::Ending { heard_end: true, .. } if written => Fate::Close,
+            Phase::Ending { half_closed, .. } if written && !*half_closed => {
                 *half_closed = true;
                 Fate::HalfClose
             }

@@ -35,6 +35,11 @@ impl Opening {
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting.is_some()
     }
+
+    /// Keeps bytes for when the decision has come.
+    pub(super) fn put_off(&mut self, bytes: &[u8]) {
+        self.received.extend_from_slice(bytes);
+    }
 }
 
 /// A handshake that is in order; only the resource has still to agree.
@@ -96,7 +101,8 @@ impl Session {
         rest: &mut [u8],
         out: &mut dyn Output,
     ) {
-        let request = Request::new(head, self.peer);
+        let tls = self.tls.as_ref().map(|tls| tls.info());
+        let request = Request::new(head, self.peer, tls);
         match decide(&kit.hub, &request) {
             Verdict::Connect(ready) => self.ask_resource(kit, request, ready, rest, out),
             Verdict::Answer { response, head_only } => {
@@ -173,6 +179,7 @@ impl Session {
 
     fn connect(&mut self, kit: &mut Kit, request: Request, accept: Accept, ready: Ready) {
         let Ready { route, upgrade, agreed, place } = ready;
+        let upgrade = upgrade.with_tls(self.tls.is_some());
         let Accept { subprotocol, mut headers, data } = accept;
         if let Some(agreed) = &agreed {
             headers.push_extensions(agreed);
@@ -237,6 +244,11 @@ impl Session {
     }
 
     fn respond(&mut self, kit: &mut Kit, response: &Response, head_only: bool) {
+        if self.is_in_tls_handshake() {
+            // Nothing can be said yet.
+            self.phase = Phase::Gone { abort: false };
+            return;
+        }
         let status = response.status();
         if status >= 400 {
             tracing::debug!(client = self.id, status, "handshake refused");

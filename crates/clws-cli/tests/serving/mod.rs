@@ -1,0 +1,90 @@
+//! A running `clws serve` on ports of the system's choice, as the tests see it.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use crate::raw::{PATIENCE, Raw};
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+pub fn clws() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_clws"))
+}
+
+/// A running `clws serve`, killed if the test doesn't end it.
+pub struct Serving {
+    pub child: Child,
+    lines: Receiver<String>,
+    pub errors: Receiver<String>,
+    pub addresses: Vec<SocketAddr>,
+    /// Those where TLS is spoken.
+    pub secure: Vec<SocketAddr>,
+}
+
+/// The lines of a stream as they come; it is read to its end, so that the child never blocks.
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+impl Serving {
+    /// Starts it on a port of the system's choice.
+    pub fn start(arguments: &[&str]) -> Self {
+        Self::start_on(1, &[&["serve", "--listen", "127.0.0.1:0"], arguments].concat())
+    }
+
+    pub fn start_on(count: usize, arguments: &[&str]) -> Self {
+        let mut child = clws()
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let lines = lines(child.stdout.take().expect("a pipe"));
+        let errors = self::lines(child.stderr.take().expect("a pipe"));
+        let mut serving = Self { child, lines, errors, addresses: Vec::new(), secure: Vec::new() };
+        for _ in 0..count {
+            let line = serving.lines.recv_timeout(PATIENCE).expect("it says where it listens");
+            let url = line.strip_prefix("listening on ").expect("an address");
+            let (scheme, address) = url.split_once("://").expect("a scheme");
+            let address = address.strip_suffix('/').expect("a page").parse().expect("an address");
+            match scheme {
+                "http" => serving.addresses.push(address),
+                "https" => serving.secure.push(address),
+                _ => panic!("{line}"),
+            }
+        }
+        serving
+    }
+
+    pub fn raw(&self, path: &str) -> Raw {
+        Raw::open(self.addresses[0], path)
+    }
+
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    pub fn wait(mut self) -> ExitStatus {
+        let status = self.child.wait().expect("it ends");
+        assert_eq!(self.lines.iter().collect::<Vec<_>>(), [""; 0], "nothing more on stdout");
+        status
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

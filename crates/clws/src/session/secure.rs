@@ -1,0 +1,171 @@
+//! A session over TLS: records are opened before the session sees them, and what it writes is
+//! sealed on its way to the socket.
+//!
+//! TLS's own handshake belongs to the opening one and shares its deadline. A `close_notify` is the
+//! end of the stream, and so is an end without one: no message is delivered that did not come
+//! whole, so nothing is gained by cutting a stream short.
+
+use super::{Output, Phase, Session};
+use crate::hub::Kit;
+use crate::resource::Cause;
+use crate::tls::{Keeper, Opened, TlsStage};
+use std::sync::Arc;
+
+/// What a listener's connections speak below HTTP.
+#[derive(Clone, Debug)]
+pub(crate) enum Transport {
+    Tcp,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is no such listener"))]
+    Tls(Arc<Keeper>),
+}
+
+impl Transport {
+    /// What a new connection begins with; an error where that fails.
+    pub(super) fn begin(&self) -> Result<Option<Box<TlsStage>>, ()> {
+        match self {
+            Self::Tcp => Ok(None),
+            Self::Tls(keeper) => TlsStage::new(keeper).map(Some).ok_or(()),
+        }
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Reads certificates again.
+    #[cfg(feature = "tls")]
+    pub(crate) fn reload(&self) -> Result<(), crate::TlsError> {
+        match self {
+            Self::Tcp => Ok(()),
+            Self::Tls(keeper) => keeper.reload(),
+        }
+    }
+
+    /// Reads certificates again if their files were written.
+    pub(crate) fn refresh(&self) {
+        if let Self::Tls(keeper) = self {
+            keeper.reload_if_changed();
+        }
+    }
+}
+
+impl Session {
+    /// Opens the records in `input`; all of it is used, or kept.
+    pub(super) fn handle_records(
+        &mut self,
+        kit: &mut Kit,
+        mut input: &mut [u8],
+        out: &mut dyn Output,
+    ) {
+        let mut plain = std::mem::take(&mut kit.tls.plain);
+        while !input.is_empty()
+            && self.is_listening()
+            && let Some(tls) = &mut self.tls
+        {
+            let Some((mut held, taken)) = tls.complete(input) else {
+                self.open_records(kit, input, &mut plain, out);
+                break;
+            };
+            self.open_records(kit, &mut held, &mut plain, out);
+            input = input.get_mut(taken..).unwrap_or_default();
+        }
+        plain.clear();
+        kit.tls.plain = plain;
+    }
+
+    /// Opens all records in `bytes` and hands on what was in them.
+    fn open_records(
+        &mut self,
+        kit: &mut Kit,
+        mut bytes: &mut [u8],
+        plain: &mut Vec<u8>,
+        out: &mut dyn Output,
+    ) {
+        while self.is_listening()
+            && let Some(tls) = &mut self.tls
+        {
+            plain.clear();
+            let (used, opened) = tls.open(bytes, plain);
+            bytes = bytes.get_mut(used..).unwrap_or_default();
+            if !self.flush_tls(kit, out) {
+                return;
+            }
+            if !plain.is_empty() {
+                self.handle_opened(kit, plain, out);
+            }
+            match opened {
+                Opened::More => {}
+                Opened::All => return,
+                Opened::End => return self.handle_eof(kit),
+                Opened::Broken(why) => return self.break_tls(kit, &why),
+            }
+        }
+    }
+
+    /// As [`Self::handle_plain`], but more may come when the session is held already: a read has
+    /// been received as a whole, so all of it is opened.
+    fn handle_opened(&mut self, kit: &mut Kit, plain: &mut [u8], out: &mut dyn Output) {
+        match (&mut self.phase, &mut self.stash) {
+            (_, Some(stash)) => stash.bytes.extend_from_slice(plain),
+            (Phase::Opening(opening), _) if opening.is_waiting() => opening.put_off(plain),
+            _ => self.handle_plain(kit, plain, out),
+        }
+    }
+
+    /// Whether received bytes still mean anything.
+    fn is_listening(&self) -> bool {
+        matches!(self.phase, Phase::Opening(_) | Phase::Live(_))
+    }
+
+    /// The peer broke TLS: nothing can be said to it any more but the alert.
+    fn break_tls(&mut self, kit: &mut Kit, why: &str) {
+        tracing::debug!(client = self.id, why, "TLS failed");
+        kit.hub.counters.tls_errors.add(1);
+        if let Phase::Live(live) = &mut self.phase {
+            live.blame(Cause::Lost);
+        }
+        if let Some(mut queue) = self.queue.take() {
+            queue.clear(&mut kit.pool);
+            kit.give_queue(queue);
+        }
+        self.finish(kit, kit.now + kit.hub.limits.abort_timeout);
+    }
+
+    /// Writes ciphertext that waits; `false` when the connection was lost.
+    pub(super) fn flush_tls(&mut self, kit: &mut Kit, out: &mut dyn Output) -> bool {
+        let Some(tls) = self.tls.as_mut().filter(|tls| tls.has_unsent()) else { return true };
+        match tls.flush(out) {
+            Ok(0) => _ = self.stalled.get_or_insert(kit.now),
+            Ok(_) => self.stalled = tls.has_unsent().then_some(kit.now),
+            Err(_) => {
+                self.lose(kit, Cause::Lost, false);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Says the end to a peer that gets nothing more, behind everything else.
+    pub(super) fn close_tls(&mut self, kit: &mut Kit, out: &mut dyn Output) {
+        if let (Phase::Ending { .. }, None, Some(tls)) = (&self.phase, &self.queue, &mut self.tls)
+            && !tls.is_closed()
+        {
+            tls.close();
+            self.flush_tls(kit, out);
+        }
+    }
+
+    /// Whether ciphertext waits for the socket.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.has_unsent())
+    }
+
+    /// Whether a peer that ended its side has still to get something.
+    pub(super) fn has_last_words(&self) -> bool {
+        self.wants_write() || self.tls.as_ref().is_some_and(|tls| !tls.is_closed())
+    }
+
+    pub(super) fn is_in_tls_handshake(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+}

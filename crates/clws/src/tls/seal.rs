@@ -1,0 +1,243 @@
+//! The way out of a [`TlsStage`]: plaintext is sealed into records and written to the socket.
+//!
+//! Records are made in a buffer of the worker's. What the socket does not take of them is kept,
+//! and nothing more is sealed until it is out: at most one buffer waits here, and everything else
+//! in the client's send queue, where it counts.
+
+use super::stage::{TlsStage, append};
+use crate::session::Output;
+use rustls::server::ServerConnectionData;
+use rustls::unbuffered::{ConnectionState, EncryptError, WriteTraffic};
+use std::io::{self, IoSlice};
+
+/// The most plaintext in one record (RFC 8446 §5.1).
+const RECORD: usize = 16 * 1024;
+/// The records that leave in one write, with room for what each adds and for a key update.
+const SEALED: usize = 4 * (RECORD + 64) + 1024;
+
+/// Buffers that a worker lends the stage it serves.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    pub(crate) plain: Vec<u8>,
+    sealed: Vec<u8>,
+    gathered: Vec<u8>,
+}
+
+impl TlsStage {
+    /// Whether ciphertext waits for the socket.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.sent < self.unsent.len()
+    }
+
+    /// Writes ciphertext that waits; gives how much the socket took.
+    pub(crate) fn flush(&mut self, out: &mut dyn Output) -> io::Result<usize> {
+        let before = self.sent;
+        while let Some(rest) = self.unsent.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match out.write(&[IoSlice::new(rest)]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(self.sent - before);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let taken = self.sent - before;
+        (self.unsent, self.sent) = (Vec::new(), 0);
+        Ok(taken)
+    }
+
+    /// Says that nothing more will be sent (`close_notify`, RFC 8446 §6.1), once.
+    pub(crate) fn close(&mut self) {
+        if std::mem::replace(&mut self.closed, true) || self.is_handshaking() {
+            return;
+        }
+        self.settle();
+        let mut alert = [0; 256];
+        if let Some(mut traffic) = self.traffic()
+            && let Ok(count) = traffic.queue_close_notify(&mut alert)
+        {
+            self.unsent.extend_from_slice(alert.get(..count).unwrap_or_default());
+        }
+    }
+
+    /// Whether [`Self::close`] has nothing more to say.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// An output that seals what is written to it.
+    pub(crate) fn sealing<'a>(
+        &'a mut self,
+        buffers: &'a mut Buffers,
+        out: &'a mut dyn Output,
+    ) -> Sealing<'a> {
+        Sealing { stage: self, buffers, out }
+    }
+
+    /// Collects what TLS itself has to say.
+    fn settle(&mut self) {
+        loop {
+            match self.conn.process_tls_records(&mut self.partial).state {
+                Ok(ConnectionState::EncodeTlsData(mut said)) => append(&mut self.unsent, &mut said),
+                Ok(ConnectionState::TransmitTlsData(done)) => done.done(),
+                _ => break,
+            }
+        }
+    }
+
+    /// What seals, if the connection can send.
+    fn traffic(&mut self) -> Option<WriteTraffic<'_, ServerConnectionData>> {
+        // The kept beginning of a message is part of the connection's state.
+        match self.conn.process_tls_records(&mut self.partial).state {
+            Ok(ConnectionState::WriteTraffic(traffic)) => Some(traffic),
+            _ => None,
+        }
+    }
+}
+
+/// Writes through a stage.
+pub(crate) struct Sealing<'a> {
+    stage: &'a mut TlsStage,
+    buffers: &'a mut Buffers,
+    out: &'a mut dyn Output,
+}
+
+impl Output for Sealing<'_> {
+    /// Takes as much as the socket takes, and at most one buffer of records beyond that.
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if !self.stage.closed {
+            self.stage.settle();
+        }
+        self.stage.flush(self.out)?;
+        if self.stage.has_unsent() || self.stage.closed {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut source = Source { slices, at: 0 };
+        let mut taken = 0;
+        loop {
+            let (plain, sealed) = self.seal(&mut source)?;
+            if plain == 0 {
+                return Ok(taken);
+            }
+            taken += plain;
+            let records = self.buffers.sealed.get(..sealed).unwrap_or_default();
+            match self.out.write(&[IoSlice::new(records)]) {
+                Ok(count) if count == sealed => {}
+                Ok(count) => return Ok(self.keep(count, sealed, taken)),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {
+                        return Ok(self.keep(0, sealed, taken));
+                    }
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+}
+
+impl Sealing<'_> {
+    /// Fills the buffer with records; gives how much plaintext went in and how much came out.
+    fn seal(&mut self, source: &mut Source<'_>) -> io::Result<(usize, usize)> {
+        let Buffers { sealed, gathered, .. } = &mut *self.buffers;
+        sealed.resize(SEALED, 0);
+        let Some(mut traffic) = self.stage.traffic() else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let (mut taken, mut filled) = (0, 0);
+        while filled + RECORD + 1024 <= SEALED {
+            let piece = source.next(gathered);
+            if piece.is_empty() {
+                break;
+            }
+            let room = sealed.get_mut(filled..).unwrap_or_default();
+            filled += traffic.encrypt(piece, room).map_err(|error| failure(&error))?;
+            taken += piece.len();
+        }
+        Ok((taken, filled))
+    }
+
+    fn keep(&mut self, written: usize, sealed: usize, taken: usize) -> usize {
+        let rest = self.buffers.sealed.get(written..sealed).unwrap_or_default();
+        self.stage.unsent = rest.to_vec();
+        self.stage.sent = 0;
+        taken
+    }
+}
+
+fn failure(error: &EncryptError) -> io::Error {
+    io::Error::other(error.to_string())
+}
+
+/// Slices, cut and put together to records.
+struct Source<'a> {
+    slices: &'a [IoSlice<'a>],
+    /// How much of the first slice is used.
+    at: usize,
+}
+
+impl<'a> Source<'a> {
+    /// The next piece of at most one record: from where it stands, if that fills a record or is
+    /// the last; else gathered from several slices.
+    fn next<'b>(&mut self, gathered: &'b mut Vec<u8>) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        if let Some((first, others)) = self.slices.split_first() {
+            let rest: &'a [u8] = first.get(self.at..).unwrap_or_default();
+            if rest.len() >= RECORD || others.is_empty() {
+                let piece = rest.get(..RECORD).unwrap_or(rest);
+                self.skip(piece.len());
+                return piece;
+            }
+        }
+        gathered.clear();
+        while gathered.len() < RECORD
+            && let Some(first) = self.slices.first()
+        {
+            let rest = first.get(self.at..).unwrap_or_default();
+            let piece = rest.get(..RECORD - gathered.len()).unwrap_or(rest);
+            gathered.extend_from_slice(piece);
+            self.skip(piece.len());
+        }
+        gathered
+    }
+
+    /// Uses `count` bytes of the first slice.
+    fn skip(&mut self, count: usize) {
+        self.at += count;
+        if self.slices.first().is_none_or(|first| self.at >= first.len()) {
+            self.slices = self.slices.get(1..).unwrap_or_default();
+            self.at = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RECORD, Source};
+    use std::io::IoSlice;
+
+    #[test]
+    fn pieces_are_full_records_but_the_last() {
+        let parts: Vec<Vec<u8>> = [3, 0, 20_000, 1, RECORD, 50_000, 2]
+            .iter()
+            .zip(1..)
+            .map(|(len, byte)| vec![byte; *len])
+            .collect();
+        let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let (mut source, mut gathered) = (Source { slices: &slices, at: 0 }, Vec::new());
+        let mut pieces: Vec<Vec<u8>> = Vec::new();
+        loop {
+            let piece = source.next(&mut gathered);
+            if piece.is_empty() {
+                break;
+            }
+            pieces.push(piece.to_vec());
+        }
+        assert_eq!(pieces.concat(), parts.concat());
+        let (_, full) = pieces.split_last().unwrap();
+        assert!(full.iter().all(|piece| piece.len() == RECORD));
+    }
+}
