@@ -34,7 +34,15 @@ struct Servers {
 const ANY: Flags = &["--origin", "any"];
 const MODERN: Servers = Servers { open: ANY, others: &[&["--origin", "https://good.example"]] };
 const OLD: Servers = Servers {
-    open: &["--origin", "any", "--hixie76"],
+    open: &[
+        "--origin",
+        "any",
+        "--hixie76",
+        "--host",
+        "server.example.com",
+        "--host",
+        "example.com",
+    ],
     others: &[&["--origin", "https://good.example", "--hixie76"], ANY],
 };
 

@@ -5,9 +5,11 @@
 //! touches the session itself. What it sends is the business of `sending`.
 
 use crate::encode::Deflating;
+use crate::hub::Guard;
 use crate::limits::Limits;
 use crate::pending::Decision;
 use crate::request::Request;
+use crate::resource::Cause;
 use crate::routes::Route;
 use crate::scope;
 use crate::send_queue::CloseOrder;
@@ -19,7 +21,11 @@ use std::any::Any;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+
+/// Who wants nothing read from a client: bits of [`Shared::paused`].
+const BY_USER: u8 = 1;
+const BY_LISTENER: u8 = 2;
 
 /// What reaches a session from outside its own callbacks.
 #[derive(Debug)]
@@ -70,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) slot: u32,
     pub(crate) courier: Arc<dyn Courier>,
     pub(crate) route: Arc<Route>,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) request: Request,
     pub(crate) version: Version,
@@ -80,8 +87,8 @@ pub(crate) struct Shared {
     pub(crate) open: AtomicBool,
     /// Whether the session has ended: nothing waits any more.
     pub(crate) gone: AtomicBool,
-    /// Whether user code wants nothing read.
-    pub(crate) paused: AtomicBool,
+    /// Who wants nothing read; nobody when it is zero.
+    pub(crate) paused: AtomicU8,
     /// Whether a sender was told of backpressure and waits for `drained`.
     pub(crate) pressed: AtomicBool,
     /// Bytes on their way here or waiting for the socket, without what the running callback sends.
@@ -168,7 +175,12 @@ impl Client {
     /// The reason is cut to 123 bytes; versions without close codes get neither (draft 76). A peer
     /// that does not answer is gone after [`Limits::close_timeout`].
     pub fn close(&self, code: CloseCode, reason: &str) {
-        let order = CloseOrder { code: Some(code), reason: reason.to_owned(), rejected: false };
+        self.close_for(Cause::Server, code, reason);
+    }
+
+    /// Closes the client and names what began it.
+    pub(crate) fn close_for(&self, cause: Cause, code: CloseCode, reason: &str) {
+        let order = CloseOrder { code: Some(code), reason: reason.to_owned(), cause };
         let mut order = Some(order);
         if self.no_letters_under_way() {
             scope::queue_of(self.address(), |scope| {
@@ -189,14 +201,28 @@ impl Client {
     /// From the client's own callback it takes effect with the next event, from elsewhere soon.
     /// Meanwhile the client's silence is excused: it is sent no pings and misses no deadline.
     pub fn pause_reading(&self) {
-        self.0.paused.store(true, Ordering::Release);
+        self.0.paused.fetch_or(BY_USER, Ordering::AcqRel);
     }
 
     /// Reads from the client again.
     pub fn resume_reading(&self) {
-        if self.0.paused.swap(false, Ordering::AcqRel) {
+        if self.unpause(BY_USER) {
             self.post(Mail::Resume);
         }
+    }
+
+    fn unpause(&self, who: u8) -> bool {
+        self.0.paused.fetch_and(!who, Ordering::AcqRel) == who
+    }
+
+    /// Pauses reading for a listener, which does not interfere with what user code wants.
+    pub(crate) fn hold(&self) {
+        self.0.paused.fetch_or(BY_LISTENER, Ordering::AcqRel);
+    }
+
+    /// Ends [`Self::hold`]; whether the session must be told with a [`Mail::Resume`].
+    pub(crate) fn unhold(&self) -> bool {
+        self.unpause(BY_LISTENER)
     }
 
     pub(crate) fn address(&self) -> usize {

@@ -28,20 +28,22 @@ pub(crate) struct Hub {
     pub(crate) config: Arc<Config>,
     pub(crate) handshake: HandshakeLimits,
     pub(crate) routes: Routes,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) deflate: DeflateConfig,
     pub(crate) versions: Versions,
     pub(crate) hosts: Hosts,
-    pub(crate) on_panic: OnPanic,
     pub(crate) stopping: AtomicBool,
     next_id: AtomicU64,
     reserved: AtomicUsize,
     clients: Mutex<HashMap<u64, Client>>,
+    workers: AtomicUsize,
 }
 
 impl Hub {
     pub(crate) fn new(settings: Settings, routes: Routes) -> Self {
         let Settings { limits, deflate, versions, hosts, on_panic } = settings;
+        let counters = Arc::new(Counters::default());
         Self {
             config: Arc::new(limits.connection()),
             handshake: limits.handshake(),
@@ -50,12 +52,13 @@ impl Hub {
             deflate,
             versions,
             hosts,
-            on_panic,
-            counters: Counters::default(),
+            guard: Arc::new(Guard { counters: Arc::clone(&counters), on_panic }),
+            counters,
             stopping: AtomicBool::new(false),
             next_id: AtomicU64::new(1),
             reserved: AtomicUsize::new(0),
             clients: Mutex::default(),
+            workers: AtomicUsize::new(0),
         }
     }
 
@@ -76,10 +79,45 @@ impl Hub {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// See [`Guard::run`].
+    #[inline]
+    pub(crate) fn guarded<T>(&self, code: impl FnOnce() -> T) -> Option<T> {
+        self.guard.run(code)
+    }
+
+    /// Counts one worker more, until what this returns is dropped.
+    pub(crate) fn shift(self: &Arc<Self>) -> Shift {
+        self.workers.fetch_add(1, Ordering::AcqRel);
+        Shift(Arc::clone(self))
+    }
+}
+
+/// One worker's work; the last to be dropped tells the resources that the server has ended.
+#[derive(Debug)]
+pub(crate) struct Shift(Arc<Hub>);
+
+impl Drop for Shift {
+    fn drop(&mut self) {
+        if self.0.workers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            for route in self.0.routes.all() {
+                self.0.guarded(|| route.resource.ended());
+            }
+        }
+    }
+}
+
+/// What stands between user code that panics and everything else of a server.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    counters: Arc<Counters>,
+    on_panic: OnPanic,
+}
+
+impl Guard {
     /// Runs user code; a panic in it is counted and costs the caller's client only, or the whole
     /// process where that was asked for.
     #[inline]
-    pub(crate) fn guarded<T>(&self, code: impl FnOnce() -> T) -> Option<T> {
+    pub(crate) fn run<T>(&self, code: impl FnOnce() -> T) -> Option<T> {
         let done = catch_unwind(AssertUnwindSafe(code));
         if done.is_err() {
             self.panicked();

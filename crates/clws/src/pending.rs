@@ -1,10 +1,12 @@
 //! A handshake whose answer waits for a decision made elsewhere.
 
 use crate::client::{Courier, Letter, Mail};
+use crate::hub::Guard;
 use crate::request::Request;
 use crate::resource::{Accept, Reject};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What was decided, on its way back to the session.
 #[derive(Debug)]
@@ -19,17 +21,29 @@ pub(crate) struct Decision {
 #[derive(Debug)]
 pub struct Pending {
     request: Request,
+    /// When the client is answered 408.
+    deadline: Instant,
+    guard: Arc<Guard>,
     reply: Reply,
 }
 
 impl Pending {
     pub(crate) fn new(
         request: Request,
-        slot: u32,
-        session: u64,
-        courier: Arc<dyn Courier>,
+        deadline: Instant,
+        guard: Arc<Guard>,
+        reply: Reply,
     ) -> Self {
-        Self { request, reply: Reply { slot, session, courier: Some(courier) } }
+        Self { request, deadline, guard, reply }
+    }
+
+    pub(crate) fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
+    /// Whether an answer comes too late.
+    pub(crate) fn is_late(&self, now: Instant) -> bool {
+        now >= self.deadline
     }
 
     /// What the client asks for.
@@ -39,26 +53,30 @@ impl Pending {
 
     /// Answers the handshake.
     pub fn decide(self, answer: Result<Accept, Reject>) {
-        let Self { request, mut reply } = self;
+        let Self { request, mut reply, .. } = self;
         reply.send(Some((request, answer)));
     }
 
     /// Takes the request back; nobody is answered.
     pub(crate) fn withdraw(self) -> Request {
-        let Self { request, mut reply } = self;
+        let Self { request, mut reply, .. } = self;
         reply.courier = None;
         request
     }
 }
 
 /// The way back to the session, used once.
-struct Reply {
+pub(crate) struct Reply {
     slot: u32,
     session: u64,
     courier: Option<Arc<dyn Courier>>,
 }
 
 impl Reply {
+    pub(crate) fn new(slot: u32, session: u64, courier: Arc<dyn Courier>) -> Self {
+        Self { slot, session, courier: Some(courier) }
+    }
+
     fn send(&mut self, decided: Option<(Request, Result<Accept, Reject>)>) {
         if let Some(courier) = self.courier.take() {
             let mail = Mail::Decided(Box::new(Decision { decided }));

@@ -72,6 +72,11 @@ pub trait Resource: Send + Sync + 'static {
     fn disconnected(&self, client: &Client, closed: &Closed) {
         let _ = (client, closed);
     }
+
+    /// The server has ended: every client has heard `disconnected`, none will come. Called once,
+    /// on a thread of the server; [`ServerHandle::join`](crate::ServerHandle::join) waits for it,
+    /// so it may block.
+    fn ended(&self) {}
 }
 
 /// The answer to an opening handshake that goes on.

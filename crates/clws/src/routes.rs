@@ -12,7 +12,7 @@ use clws_proto::deflate::DeflateConfig;
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 /// A resource with what is its own: who may connect, and what differs from the server.
 pub(crate) struct Route {
@@ -50,6 +50,8 @@ struct Table {
     exact: HashMap<String, Arc<Route>>,
     /// Patterns that end in `*`, the longest first: the first that fits is the one.
     prefixes: Vec<Arc<Route>>,
+    /// What was unregistered, for as long as its clients stay.
+    retired: Vec<Weak<Route>>,
 }
 
 #[derive(Debug, Default)]
@@ -77,10 +79,21 @@ impl Routes {
     /// Serves nothing at `path`, a pattern as it was registered, any more.
     pub(crate) fn unregister(&self, path: &str) -> Option<Arc<Route>> {
         let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(index) = table.prefixes.iter().position(|route| route.path == path) {
-            return Some(table.prefixes.remove(index));
-        }
-        table.exact.remove(path)
+        let prefixed = table.prefixes.iter().position(|route| route.path == path);
+        let route = match prefixed {
+            Some(index) => table.prefixes.remove(index),
+            None => table.exact.remove(path)?,
+        };
+        table.retired.retain(|one| one.strong_count() > 0);
+        table.retired.push(Arc::downgrade(&route));
+        Some(route)
+    }
+
+    /// Everything that is registered, or was and still has clients.
+    pub(crate) fn all(&self) -> Vec<Arc<Route>> {
+        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let retired = table.retired.iter().filter_map(Weak::upgrade);
+        table.exact.values().chain(&table.prefixes).cloned().chain(retired).collect()
     }
 
     /// The route registered under exactly this pattern.

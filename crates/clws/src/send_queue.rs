@@ -5,6 +5,7 @@
 //! only referred to: it is written from where it is, and copied or taken over only where the
 //! socket did not take all of it at once. That is what makes an echo cost no copy.
 
+use crate::resource::Cause;
 use clws_proto::close::CloseCode;
 use clws_proto::frame::FrameHeader;
 use clws_proto::pool::Pool;
@@ -83,7 +84,7 @@ impl Foreign {
 pub(crate) struct CloseOrder {
     pub(crate) code: Option<CloseCode>,
     pub(crate) reason: String,
-    pub(crate) rejected: bool,
+    pub(crate) cause: Cause,
 }
 
 #[derive(Debug, Default)]

@@ -238,7 +238,7 @@ fn limits_that_contradict_themselves_are_an_error() {
     assert_eq!(status(&server, "/"), 404);
 }
 
-/// `ws://example.com/test?foo` is the resource `/test` with the query `foo`; the query takes no
+/// `ws://localhost/test?foo` is the resource `/test` with the query `foo`; the query takes no
 /// part in the choice of the resource.
 #[test]
 fn the_name_and_the_query_are_apart() {
@@ -250,10 +250,10 @@ fn the_name_and_the_query_are_apart() {
         ("/test", None),
         ("/test?", Some("")),
         ("/test?/other?a=b", Some("/other?a=b")),
-        ("http://example.com/test?foo", Some("foo")),
+        ("http://localhost/test?foo", Some("foo")),
     ] {
         let mut raw = Raw::connect(server.address);
-        raw.send(request("example.com", target, "").as_bytes());
+        raw.send(request("localhost", target, "").as_bytes());
         raw.upgraded();
         let client = events.skip_to_connected();
         assert_eq!((client.resource_name(), client.query_string()), ("/test", query), "{target}");

@@ -7,7 +7,7 @@
 use super::mailbox::{Letter, Mailbox};
 use super::timer::{Due, NEVER, Wheel};
 use crate::client::{self, Mail};
-use crate::hub::{Hub, Kit};
+use crate::hub::{Hub, Kit, Shift};
 use crate::session::{Fate, Output, Session};
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -60,6 +60,8 @@ pub(super) struct Worker {
     /// Sessions to serve in the next turn: there is more to read, or something was sent to them.
     next_turn: Vec<u32>,
     stopping: bool,
+    #[expect(dead_code, reason = "dropped last: only then nothing of the worker is left")]
+    shift: Shift,
 }
 
 impl Worker {
@@ -67,6 +69,7 @@ impl Worker {
         let poll = Poll::new()?;
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKE)?));
         let now = Instant::now();
+        let shift = hub.shift();
         Ok(Self {
             poll,
             seats: Slab::new(),
@@ -76,6 +79,7 @@ impl Worker {
             buffer: vec![0; READ_BUFFER],
             next_turn: Vec::new(),
             stopping: false,
+            shift,
         })
     }
 

@@ -78,7 +78,7 @@ impl Live {
     /// Whether user code wants nothing read. The answer to a close frame is wanted anyway.
     #[inline]
     pub(super) fn is_paused(&self) -> bool {
-        self.client.0.paused.load(Ordering::Acquire) && self.connection.is_open()
+        self.client.0.paused.load(Ordering::Acquire) != 0 && self.connection.is_open()
     }
 
     /// Excuses the peer's silence: it was not listened to.
@@ -225,8 +225,7 @@ impl Live {
     }
 
     fn control_queue(&mut self, kit: &Kit, queue: &mut SendQueue) {
-        if let Some(CloseOrder { code, reason, rejected }) = queue.close.take() {
-            let cause = if rejected { Cause::Rejected } else { Cause::Server };
+        if let Some(CloseOrder { code, reason, cause }) = queue.close.take() {
             self.close(kit.now, cause, code, &reason);
         }
         self.pressed |= std::mem::take(&mut queue.pressed);
@@ -315,7 +314,7 @@ impl Live {
         }
     }
 
-    /// The connection's end: user code hears of it exactly once.
+    /// The connection's end: user code hears of it exactly once, if it ever heard of the client.
     pub(super) fn end(mut self, kit: &mut Kit) {
         self.connection.discard(&mut kit.pool);
         self.client.0.open.store(false, Ordering::Release);
@@ -330,6 +329,8 @@ impl Live {
         let (code, reason) = self.said.take().map_or((NO_CLOSE, String::new()), |said| *said);
         let cause = self.cause.unwrap_or(Cause::Lost);
         let closed = Closed { code, reason, cause, clean };
-        kit.hub.guarded(|| self.resource().disconnected(&self.client, &closed));
+        if self.begun {
+            kit.hub.guarded(|| self.resource().disconnected(&self.client, &closed));
+        }
     }
 }

@@ -6,14 +6,14 @@ use super::{Output, Phase, Session};
 use crate::client::{Client, Mail, Shared};
 use crate::encode::Deflating;
 use crate::hub::{Hub, Kit, Place};
-use crate::pending::{Decision, Pending};
+use crate::pending::{Decision, Pending, Reply};
 use crate::request::Request;
 use crate::resource::{Accept, Reject};
 use crate::routes::Route;
 use clws_proto::deflate::{self, Agreed, Contexts, DeflateConfig, Side};
 use clws_proto::handshake::{self, Refusal, RequestReader, Response, check_upgrade};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// A request that is arriving.
@@ -114,7 +114,9 @@ impl Session {
         rest: &mut [u8],
         out: &mut dyn Output,
     ) {
-        let pending = Pending::new(request, self.slot, self.id, Arc::clone(&kit.courier));
+        let deadline = self.deadline().unwrap_or(kit.now);
+        let reply = Reply::new(self.slot, self.id, Arc::clone(&kit.courier));
+        let pending = Pending::new(request, deadline, Arc::clone(&kit.hub.guard), reply);
         let resource = &ready.route.resource;
         let answer = match kit.hub.guarded(|| resource.accept_later(pending)) {
             Some(Some(pending)) => {
@@ -194,6 +196,7 @@ impl Session {
             slot: self.slot,
             courier: Arc::clone(&kit.courier),
             route,
+            guard: Arc::clone(&hub.guard),
             limits,
             request,
             version: upgrade.version(),
@@ -202,7 +205,7 @@ impl Session {
             data,
             open: AtomicBool::new(true),
             gone: AtomicBool::new(false),
-            paused: AtomicBool::new(false),
+            paused: AtomicU8::new(0),
             pressed: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
             letters: AtomicU32::new(0),
@@ -230,12 +233,13 @@ impl Session {
     }
 
     pub(super) fn refuse(&mut self, kit: &mut Kit, refusal: &Refusal) {
-        tracing::debug!(client = self.id, status = refusal.status(), "handshake refused");
         self.respond(kit, &Response::from(refusal), false);
     }
 
     fn respond(&mut self, kit: &mut Kit, response: &Response, head_only: bool) {
-        if response.status() >= 400 {
+        let status = response.status();
+        if status >= 400 {
+            tracing::debug!(client = self.id, status, "handshake refused");
             kit.hub.counters.refused.add(1);
         }
         let mut queue = kit.queue();
