@@ -175,3 +175,18 @@ fn several_servers() {
         assert_eq!(raw.answer().status, 404);
     }
 }
+
+#[test]
+fn listener() {
+    let mut example = Example::start("listener", 1);
+    let address = example.address("counting lines at ws://", "/lines");
+    let mut ws = ws::open(address, "/lines");
+    let path = file!();
+    let path = format!("{}/tests/{}", env!("CARGO_MANIFEST_DIR"), path.rsplit('/').next().unwrap());
+    let lines = include_str!("examples.rs").lines().count();
+    for (path, answer) in [(&*path, format!("{lines} lines")), ("/no/such", String::new())] {
+        ws.send(Message::text(path)).unwrap();
+        let Message::Text(text) = ws.read().unwrap() else { panic!("a text") };
+        assert!(text.starts_with(&format!("{path}: {answer}")), "{text}");
+    }
+}
