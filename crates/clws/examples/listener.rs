@@ -1,42 +1,40 @@
-//! Blocking work in callbacks: `cargo run --example listener`, then send the name of a file to its
-//! `/lines`; the answer is how many lines it has. The files are read by four threads of the
-//! listener's own, while the workers go on. Another address to listen on can be given as an
-//! argument.
+//! Slow work in callbacks: `cargo run --example listener`, then send a number to its `/primes`;
+//! the answer is how many primes are below it. The work is done by four threads of the listener's
+//! own, while the workers go on. Another address to listen on can be given as an argument.
 
 use clws::{Client, Listener, Origin, Resource, Server};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Result};
 use std::time::Duration;
 
-struct Lines;
+/// Larger numbers would keep a thread busy for too long.
+const MOST: u32 = 100_000;
 
-impl Resource for Lines {
-    fn text(&self, client: &Client, path: &str) {
-        match count(path) {
-            Ok(lines) => client.send_text(&format!("{path}: {lines} lines")),
-            Err(error) => client.send_text(&format!("{path}: {error}")),
+struct Primes;
+
+impl Resource for Primes {
+    fn text(&self, client: &Client, message: &str) {
+        // As if a database were asked: a callback of a listener may block.
+        std::thread::sleep(Duration::from_millis(100));
+        match message.trim().parse() {
+            Ok(bound @ 0..=MOST) => client.send_text(&format!("{} primes", primes_below(bound))),
+            _ => client.send_text(&format!("a number up to {MOST}, please")),
         };
     }
 }
 
-fn count(path: &str) -> Result<usize> {
-    // A slow disk.
-    std::thread::sleep(Duration::from_millis(100));
-    let mut lines = 0;
-    for line in BufReader::new(File::open(path)?).split(b'\n') {
-        line?;
-        lines += 1;
-    }
-    Ok(lines)
+fn primes_below(bound: u32) -> usize {
+    let is_prime = |n: &u32| (2..*n).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d));
+    (2..bound).filter(is_prime).count()
 }
 
 fn main() -> clws::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:12345".to_owned());
-    let lines = Listener::new(Lines).threads(4);
-    let server =
-        Server::builder().resource("/lines", Origin::same_host(), lines).bind(address)?.start()?;
+    let primes = Listener::new(Primes).threads(4);
+    let server = Server::builder()
+        .resource("/primes", Origin::same_host(), primes)
+        .bind(address)?
+        .start()?;
     for address in server.local_addresses() {
-        println!("counting lines at ws://{address}/lines");
+        println!("counting primes at ws://{address}/primes");
     }
     server.join();
     Ok(())
