@@ -97,6 +97,7 @@ pub(crate) struct Serve {
 
 /// Where and how to serve by TLS.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_field_names, reason = "the flags are named after them")]
 pub(crate) struct Tls {
     /// Serve https: and wss: with the certificate in this PEM file, intermediate ones behind it.
     /// Given several times, with as many keys, clients get the one for the name they ask for

@@ -33,7 +33,7 @@ struct Imports {
     why: &'static str,
 }
 
-const IMPORTS: [Imports; 8] = [
+const IMPORTS: [Imports; 10] = [
     Imports {
         under: "crates/clws-proto/src/",
         except: &[],
@@ -70,6 +70,18 @@ const IMPORTS: [Imports; 8] = [
         except: &[],
         forbid: &["crate::engine"],
         why: "a session knows no engine",
+    },
+    Imports {
+        under: "crates/clws/src/",
+        except: &["crates/clws/src/tls/"],
+        forbid: &["rustls", "webpki", "rcgen"],
+        why: "TLS has a room of its own",
+    },
+    Imports {
+        under: "crates/clws/src/engine/",
+        except: &[],
+        forbid: &["crate::tls"],
+        why: "an engine moves bytes, sealed or not",
     },
     Imports {
         under: "crates/clws/src/engine/",
@@ -271,6 +283,8 @@ fn every_rule_can_fail() {
         (CLIENT, "use std::net::{IpAddr, TcpListener as L};", 1, "the engine's"),
         (SESSION, "use crate::{client::Mail, engine::Worker};", 1, "no engine"),
         (SESSION, "fn a() { super::super::engine::run() }", 1, "no engine"),
+        (SESSION, "use rustls::ServerConfig;", 1, "room of its own"),
+        (WORKER, "use crate::tls::Keeper;", 1, "sealed or not"),
         (WORKER, "use crate::resource::Cause;", 1, "through sessions"),
         (WORKER, "fn a() -> crate::routes::Routes {}", 1, "through sessions"),
         ("crates/clws-cli/src/serve.rs", "use clws_proto::frame;", 1, "public face"),
