@@ -115,6 +115,10 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
+    pub(crate) fn count_dropped(&self) {
+        self.counters.dropped.add(1);
+    }
+
     /// Runs user code; a panic in it is counted and costs the caller's client only, or the whole
     /// process where that was asked for.
     #[inline]

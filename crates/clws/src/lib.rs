@@ -33,7 +33,7 @@ pub use clws_proto::handshake::{Headers, InvalidHeader, Response};
 pub use error::{Error, Result};
 pub use hosts::Hosts;
 pub use hub::OnPanic;
-pub use limits::Limits;
+pub use limits::{Limits, SendPolicy};
 pub use listener::{CallError, Listener, ListenerHandle, PostError, Queued, Receive};
 pub use metrics::Metrics;
 pub use origin::Origin;

@@ -37,8 +37,10 @@ pub struct Limits {
     /// A client whose send queue fell to this many bytes gets `drained`. Default 64 KiB.
     pub send_queue_low: usize,
     /// A client whose send queue holds this many bytes is not read from, and a further message to
-    /// it closes it: the queue holds at most this and one message. Default 1 MiB.
+    /// it meets the policy: the queue holds at most this and one message. Default 1 MiB.
     pub send_queue_high: usize,
+    /// What becomes of a message that finds the send queue at its high mark. Default `Disconnect`.
+    pub send_policy: SendPolicy,
     /// A client that takes nothing of what waits for it this long is dropped. Default 10 s.
     pub send_timeout: Duration,
     /// From a client's send queue being overrun to the reset of its connection. Default 1 s.
@@ -55,6 +57,25 @@ pub struct Limits {
     pub spare_buffers: usize,
 }
 
+/// What becomes of a message to a client whose send queue is at its high mark.
+///
+/// Control frames are exempt: a ping passes until the queue is 64 KiB above its high mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendPolicy {
+    /// The client is closed: it reads too slowly.
+    #[default]
+    Disconnect,
+    /// The message is dropped.
+    DropNewest,
+    /// The message takes the place of the oldest ones that wait, except those at the front, up to
+    /// the low mark, that are about to be written.
+    ///
+    /// For a client whose messages are compressed with context takeover the newest are dropped
+    /// instead: it needs every message that was compressed.
+    DropOldest,
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -68,6 +89,7 @@ impl Default for Limits {
             message_timeout: Duration::from_secs(30),
             send_queue_low: 64 * KIB,
             send_queue_high: MIB,
+            send_policy: SendPolicy::Disconnect,
             send_timeout: Duration::from_secs(10),
             abort_timeout: Duration::from_secs(1),
             close_timeout: Duration::from_secs(5),

@@ -22,6 +22,7 @@ pub(crate) struct Counters {
     pub(crate) connected: Counter,
     pub(crate) refused: Counter,
     pub(crate) disconnected: Counter,
+    pub(crate) dropped: Counter,
     pub(crate) panics: Counter,
     pub(crate) accept_errors: Counter,
     pub(crate) tls_errors: Counter,
@@ -34,6 +35,7 @@ impl Counters {
             connected: self.connected.read(),
             refused: self.refused.read(),
             disconnected: self.disconnected.read(),
+            dropped: self.dropped.read(),
             panics: self.panics.read(),
             accept_errors: self.accept_errors.read(),
             tls_errors: self.tls_errors.read(),
@@ -53,6 +55,8 @@ pub struct Metrics {
     pub refused: u64,
     /// Connected clients that are gone.
     pub disconnected: u64,
+    /// Messages that were not sent, or not any more, because a client's send queue was full.
+    pub dropped: u64,
     /// Panics in user code, each of which closed one client with 1011.
     pub panics: u64,
     /// Failed accepts, for want of file descriptors for example.

@@ -65,6 +65,8 @@ struct Foreign {
     at: usize,
     data: Data,
     range: Range<usize>,
+    /// A whole message that may be dropped while nothing of it is written.
+    droppable: bool,
 }
 
 impl Foreign {
@@ -151,9 +153,39 @@ impl SendQueue {
         }
     }
 
+    /// Appends a message that [`Self::drop_oldest`] may drop.
+    pub(crate) fn push_droppable(&mut self, frames: Vec<u8>) {
+        let range = 0..frames.len();
+        self.push_foreign(Data::Owned(frames), range);
+        self.mark_droppable();
+    }
+
+    /// The same for frames that other clients get too.
+    pub(crate) fn push_droppable_shared(&mut self, frames: Arc<[u8]>) {
+        let range = 0..frames.len();
+        self.push_foreign(Data::Shared(frames), range);
+        self.mark_droppable();
+    }
+
+    fn mark_droppable(&mut self) {
+        if let Some(last) = self.foreign.back_mut() {
+            last.droppable = true;
+        }
+    }
+
+    /// Drops the oldest message that may be dropped; `false` when there is none.
+    pub(crate) fn drop_oldest(&mut self) -> bool {
+        let untouched = |one: &Foreign| one.droppable && one.range.start == 0;
+        let Some(index) = self.foreign.iter().position(untouched) else { return false };
+        if let Some(dropped) = self.foreign.remove(index) {
+            self.foreign_len -= dropped.range.len();
+        }
+        true
+    }
+
     fn push_foreign(&mut self, data: Data, range: Range<usize>) {
         self.foreign_len += range.len();
-        self.foreign.push_back(Foreign { at: self.bytes.len(), data, range });
+        self.foreign.push_back(Foreign { at: self.bytes.len(), data, range, droppable: false });
     }
 
     /// Moves a header to the place before its payload in the receive buffer, where the peer's
@@ -167,7 +199,7 @@ impl SendQueue {
         if len != 1 || own == 0 {
             return;
         }
-        let Some(Foreign { at, data: Data::Input, range }) = self.foreign.front_mut() else {
+        let Some(Foreign { at, data: Data::Input, range, .. }) = self.foreign.front_mut() else {
             return;
         };
         let header = self.bytes.get(self.written..*at).unwrap_or_default();

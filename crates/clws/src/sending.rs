@@ -2,11 +2,16 @@
 
 use crate::client::{Client, Courier, Letter, Mail, Message};
 use crate::encode::{Form, plain_len, write_takeover};
+use crate::limits::SendPolicy;
 use crate::scope::{self, Scope};
+use crate::send_queue::SendQueue;
 use clws_proto::frame::{FrameHeader, MAX_CONTROL, OpCode};
 use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// How far above its high mark a send queue takes control frames, in bytes.
+const CONTROL_ROOM: usize = 64 * 1024;
 
 /// What became of a message or a ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +38,11 @@ impl Outcome {
 pub enum Dropped {
     /// The client is closed or closing.
     Closed,
-    /// The send queue was above its high mark; the client is closed for it.
+    /// The send queue was at its high mark; the client is closed for it
+    /// ([`SendPolicy::Disconnect`]).
     Overrun,
+    /// The send queue was at its high mark, and the policy is to drop.
+    QueueFull,
     /// A ping of more than 125 bytes (RFC 6455 §5.5).
     TooLong,
     /// The client's protocol version has no such thing: binary messages or pings in draft 76.
@@ -211,10 +219,16 @@ impl Client {
         if !queue.open {
             return Outcome::Dropped(Dropped::Closed);
         }
-        if queue.len() >= high {
-            queue.open = false;
-            queue.overrun = true;
-            return Outcome::Dropped(Dropped::Overrun);
+        if queue.len() >= high
+            && let Err(dropped) = self.make_room(queue, form, opcode)
+        {
+            return Outcome::Dropped(dropped);
+        }
+        if self.is_droppable(queue.len(), form, opcode) {
+            let mut frames = Vec::with_capacity(plain_len(payload));
+            form.write(opcode, payload, options.frame_size, &mut frames);
+            queue.push_droppable(frames);
+            return Self::after_push(queue, high);
         }
         match (form, options.frame_size, &mut scope.contexts, self.0.deflate) {
             (Form::Plain, None, ..) => {
@@ -226,11 +240,55 @@ impl Client {
             }
             _ => form.write(opcode, payload, options.frame_size, queue.bytes()),
         }
+        Self::after_push(queue, high)
+    }
+
+    #[inline]
+    fn after_push(queue: &mut SendQueue, high: usize) -> Outcome {
         if queue.len() >= high {
             queue.pressed = true;
             return Outcome::Backpressure;
         }
         Outcome::Sent
+    }
+
+    /// Applies the policy to a queue that is at its high mark.
+    #[cold]
+    fn make_room(&self, queue: &mut SendQueue, form: Form, opcode: OpCode) -> Result<(), Dropped> {
+        let limits = &self.0.limits;
+        if opcode.is_control() && queue.len() < limits.send_queue_high + CONTROL_ROOM {
+            return Ok(());
+        }
+        match limits.send_policy {
+            _ if opcode.is_control() => Err(Dropped::QueueFull),
+            SendPolicy::Disconnect => {
+                queue.open = false;
+                queue.overrun = true;
+                Err(Dropped::Overrun)
+            }
+            SendPolicy::DropOldest if form != Form::Takeover => {
+                while queue.len() >= limits.send_queue_high && queue.drop_oldest() {
+                    self.0.guard.count_dropped();
+                }
+                if queue.len() < limits.send_queue_high { Ok(()) } else { self.drop_newest() }
+            }
+            _ => self.drop_newest(),
+        }
+    }
+
+    fn drop_newest(&self) -> Result<(), Dropped> {
+        self.0.guard.count_dropped();
+        Err(Dropped::QueueFull)
+    }
+
+    /// Whether a message is queued so that a newer one can take its place.
+    #[inline]
+    pub(crate) fn is_droppable(&self, waiting: usize, form: Form, opcode: OpCode) -> bool {
+        let limits = &self.0.limits;
+        limits.send_policy == SendPolicy::DropOldest
+            && waiting > limits.send_queue_low
+            && form != Form::Takeover
+            && !opcode.is_control()
     }
 
     fn send_by_mail(
@@ -243,7 +301,7 @@ impl Client {
         // What does not fit is not encoded, so it is counted before it is known how small
         // compressing makes it.
         let charge = plain_len(payload);
-        let pressed = match self.admit(charge) {
+        let pressed = match self.admit(charge, form, opcode) {
             Ok(pressed) => pressed,
             Err(dropped) => return Outcome::Dropped(dropped),
         };
@@ -261,15 +319,25 @@ impl Client {
     }
 
     /// Counts bytes that are about to be sent from elsewhere; whether they reach the high mark.
-    fn admit(&self, charge: usize) -> Result<bool, Dropped> {
+    fn admit(&self, charge: usize, form: Form, opcode: OpCode) -> Result<bool, Dropped> {
         let shared = &*self.0;
         if !self.is_open() {
             return Err(Dropped::Closed);
         }
         let high = shared.limits.send_queue_high;
         let before = shared.queued.fetch_add(charge, Ordering::Relaxed);
-        if before >= high {
+        let policy = shared.limits.send_policy;
+        let most = match policy {
+            _ if opcode.is_control() => high + CONTROL_ROOM,
+            // The session drops older ones when the letter arrives; what is on its way is bounded.
+            SendPolicy::DropOldest if form != Form::Takeover => high.saturating_mul(2),
+            _ => high,
+        };
+        if before >= most {
             shared.queued.fetch_sub(charge, Ordering::Relaxed);
+            if opcode.is_control() || policy != SendPolicy::Disconnect {
+                self.drop_newest()?;
+            }
             if shared.open.swap(false, Ordering::AcqRel) {
                 self.post(Mail::Overrun);
             }
@@ -364,7 +432,7 @@ fn send_to<I: IntoIterator<Item: Borrow<Client>>>(
         }
         let form = client.form(opcode, payload.len(), options);
         let (mail, charge) = encodings.mail(form);
-        match client.admit(charge) {
+        match client.admit(charge, form, opcode) {
             Ok(pressed) => {
                 report.sent += 1;
                 report.backpressure += usize::from(pressed);

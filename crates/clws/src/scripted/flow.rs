@@ -187,3 +187,55 @@ fn a_stream_driven_by_drained_does_not_nest() {
     assert!(drained >= 1000, "{drained}");
     assert_eq!(rig.kit.hub.counters.snapshot().panics, 0);
 }
+
+/// Sends numbered messages to a client that does not read, from its callback or from elsewhere;
+/// the numbers that arrive once it reads, and how many were dropped by the policy.
+fn numbers_through(policy: crate::SendPolicy, from_elsewhere: bool) -> (Vec<u32>, u64) {
+    let limits = Limits { send_policy: policy, ..limits(10_000) };
+    let message = |number: u32| [&number.to_be_bytes()[..], &[0; 96]].concat();
+    let send = Box::new(move |client: &crate::Client, call: &Call| {
+        if matches!(call, Call::Text(_)) {
+            for number in 0..500 {
+                client.send_binary(&message(number));
+            }
+        }
+    });
+    let mut rig = Rig::open(limits, send);
+    rig.wire.room = 150;
+    if from_elsewhere {
+        for number in 0..500 {
+            rig.client().send_binary(&message(number));
+            if number % 10 == 0 {
+                rig.collect_mail();
+            }
+        }
+        rig.collect_mail();
+    } else {
+        rig.receive(&masked(Text, b"go"));
+    }
+    assert!(rig.queued() < 10_000 + 102, "{}", rig.queued());
+    assert!(rig.client().is_open());
+    assert!(rig.client().ping(b"control").is_sent());
+    rig.collect_mail();
+    rig.make_room(usize::MAX);
+    let (frames, left) = frames(&rig.take_sent());
+    assert_eq!((frames.last().unwrap().0, left), (Ping, 0), "control frames are exempt");
+    let number = |bytes: &[u8]| u32::from_be_bytes(*bytes.first_chunk().unwrap());
+    let numbers = frames.iter().filter(|(opcode, _)| *opcode == Binary);
+    (numbers.map(|(_, bytes)| number(bytes)).collect(), rig.kit.hub.counters.snapshot().dropped)
+}
+
+#[test]
+fn whatever_the_policy_what_is_sent_is_delivered_or_counted() {
+    for from_elsewhere in [false, true] {
+        let (newest, dropped) = numbers_through(crate::SendPolicy::DropNewest, from_elsewhere);
+        assert_eq!(newest.len() as u64 + dropped, 500);
+        assert!(newest.iter().copied().eq(0..newest.len() as u32), "{newest:?}");
+
+        let (oldest, dropped) = numbers_through(crate::SendPolicy::DropOldest, from_elsewhere);
+        assert_eq!(oldest.len() as u64 + dropped, 500);
+        assert!(oldest.is_sorted() && oldest.last() == Some(&499), "{oldest:?}");
+        assert_eq!(oldest[0], 0, "what is being written is not dropped");
+        assert!(oldest.len() > 50 && dropped > 300);
+    }
+}

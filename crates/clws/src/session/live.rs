@@ -7,7 +7,7 @@ use super::wire::Wire;
 use crate::client::{Client, Mail};
 use crate::encode::{plain_len, write_takeover};
 use crate::hub::{Kit, Place};
-use crate::limits::Limits;
+use crate::limits::{Limits, SendPolicy};
 use crate::resource::{Cause, Closed, Reject, Resource};
 use crate::scope;
 use crate::send_queue::{CloseOrder, Lent, SendQueue};
@@ -257,11 +257,19 @@ impl Live {
         match mail {
             Mail::Frames(frames) if self.is_open() => {
                 queue.counted += frames.len();
-                queue.push_encoded(frames);
+                if !is_control(&frames) && self.makes_room(queue) {
+                    queue.push_droppable(frames);
+                } else {
+                    queue.push_encoded(frames);
+                }
             }
             Mail::Shared(frames) if self.is_open() => {
                 queue.counted += frames.len();
-                queue.push_shared(frames);
+                if self.makes_room(queue) {
+                    queue.push_droppable_shared(frames);
+                } else {
+                    queue.push_shared(frames);
+                }
             }
             Mail::Message(message) if self.is_open() => {
                 // Counted by its length until now, by that of its frames from now on.
@@ -291,6 +299,19 @@ impl Live {
             }
         }
         self.control_queue(kit, queue);
+    }
+
+    /// Drops the oldest messages of a full queue where that is the policy, and says whether the
+    /// next one may be dropped in its turn.
+    fn makes_room(&self, queue: &mut SendQueue) -> bool {
+        let (limits, guard) = (self.limits(), &self.client.0.guard);
+        if limits.send_policy != SendPolicy::DropOldest {
+            return false;
+        }
+        while queue.len() >= limits.send_queue_high && queue.drop_oldest() {
+            guard.count_dropped();
+        }
+        queue.len() > limits.send_queue_low
     }
 
     /// Makes the queue's length known to other threads.
@@ -336,4 +357,9 @@ impl Live {
             kit.hub.guarded(|| self.resource().disconnected(&self.client, &closed));
         }
     }
+}
+
+/// Whether encoded frames are a control frame, which no policy drops.
+fn is_control(frames: &[u8]) -> bool {
+    frames.first().is_some_and(|first| first & 0x08 != 0)
 }
