@@ -71,6 +71,9 @@ pub enum SendPolicy {
     /// The message takes the place of the oldest ones that wait, except those at the front, up to
     /// the low mark, that are about to be written.
     ///
+    /// Messages on their way from other threads count too: where they alone reach twice the high
+    /// mark before the client's worker has seen them, the newest are dropped.
+    ///
     /// For a client whose messages are compressed with context takeover the newest are dropped
     /// instead: it needs every message that was compressed.
     DropOldest,

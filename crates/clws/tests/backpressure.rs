@@ -3,7 +3,7 @@
 
 mod common;
 
-use clws::{Cause, Dropped, Limits, Origin, Outcome, Server};
+use clws::{Cause, Dropped, Limits, Origin, Outcome, SendPolicy, Server};
 use common::raw::{BINARY, FIN, PING, PONG, Raw, TEXT, frame};
 use common::{Event, Heard, Recorder, Running, await_that, echo, listen, millis, narrow};
 use std::io::Write;
@@ -267,4 +267,50 @@ fn a_flood_of_pings_leaves_one_pong() {
         }
     }
     assert!(pongs < usize::from(BATCHES) * 200, "most were left out");
+}
+
+/// D6: numbered messages to a client that does not read, under a policy that drops; those that
+/// arrive when it reads, and the count of the others.
+fn numbers_under(policy: SendPolicy) -> (Vec<u32>, u64) {
+    const LAST: u32 = 9_999;
+    let (recorder, events) = Recorder::new(|client, heard| {
+        if let Heard::Text(_) = heard {
+            for number in 0..=LAST {
+                client.send_binary(&[&number.to_be_bytes()[..], &[0; KIB]].concat());
+            }
+        }
+    });
+    let mut limits = small_queue();
+    limits.send_policy = policy;
+    let server = Server::builder().limits(limits).resource("/", Origin::any(), recorder);
+    let server = Running::start(server);
+    let mut raw = open_narrow(&server, "/");
+    let client = events.connected();
+    raw.text("go");
+    await_that("the messages are sent", || server.handle.metrics().dropped > 0);
+    assert!(client.is_open(), "this policy costs messages, not the client");
+    assert!(client.ping(b"the end").is_sent());
+    let mut numbers = Vec::new();
+    loop {
+        let frame = raw.frame();
+        if frame.opcode == PING {
+            return (numbers, server.handle.metrics().dropped);
+        }
+        numbers.push(u32::from_be_bytes(*frame.payload.first_chunk().unwrap()));
+    }
+}
+
+#[test]
+fn a_policy_may_cost_the_newest_messages() {
+    let (numbers, dropped) = numbers_under(SendPolicy::DropNewest);
+    assert_eq!(numbers.len() as u64 + dropped, 10_000);
+    assert!(dropped > 0 && numbers[0] == 0 && numbers.is_sorted());
+}
+
+#[test]
+fn a_policy_may_cost_the_oldest_messages() {
+    let (numbers, dropped) = numbers_under(SendPolicy::DropOldest);
+    assert_eq!(numbers.len() as u64 + dropped, 10_000);
+    assert!(dropped > 0 && numbers.is_sorted());
+    assert!(numbers.last() > Some(&9_900), "the newest come: {:?}", numbers.last());
 }
