@@ -55,4 +55,6 @@ mod pages {
     struct Tutorial;
     #[doc = include_str!("../../../docs/limits.md")]
     struct Limits;
+    #[doc = include_str!("../../../docs/coming-from-clws.md")]
+    struct ComingFromClws;
 }

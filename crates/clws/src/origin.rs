@@ -109,7 +109,7 @@ fn is_same_host(origin: &str, host: Option<&str>) -> bool {
 
 fn has_prefix(origin: &str, prefix: &str) -> bool {
     let Some((head, rest)) = origin.split_at_checked(prefix.len()) else { return false };
-    if !head.eq_ignore_ascii_case(prefix) {
+    if prefix.is_empty() || !head.eq_ignore_ascii_case(prefix) {
         return false;
     }
     // A prefix that ends in a separator has its boundary already.

@@ -3,11 +3,13 @@
 
 mod common;
 
-use clws::{Client, CloseCode, DeflateConfig, Dropped, Limits, Origin, Outcome, Server};
-use clws::{send_binary_to, send_text_to};
+use clws::{
+    Client, CloseCode, DeflateConfig, Dropped, Limits, Origin, Outcome, SendOptions, Server,
+};
+use clws::{send_binary_to, send_binary_to_with, send_text_to, send_text_to_with};
 use common::hixie::{Frame, Hixie};
 use common::packed::{ALONE, Packed, TAKEOVER};
-use common::raw::{BINARY, Raw, TEXT, request};
+use common::raw::{BINARY, CONTINUATION, Raw, TEXT, request};
 use common::{Events, Heard, Recorder, Running, listen, narrow};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -60,7 +62,7 @@ impl Crowd {
     }
 
     /// Reads the message from everyone who can have it.
-    fn hears(&mut self, opcode: u8, content: &[u8]) -> Heard12 {
+    fn hears(&mut self, opcode: u8, content: &[u8]) -> Wires {
         for raw in &mut self.plain {
             let frame = raw.frame();
             assert!((frame.fin, frame.opcode) == (true, opcode) && frame.payload == content);
@@ -72,7 +74,7 @@ impl Crowd {
             let said = packed.iter_mut().map(|one| one.hears(opcode, content));
             said.map(|said| if said.compressed { said.joined() } else { Vec::new() }).collect()
         };
-        Heard12 {
+        Wires {
             alone: wire(&mut self.alone),
             narrow: wire(&mut self.narrow),
             takeover: wire(&mut self.takeover),
@@ -81,7 +83,7 @@ impl Crowd {
 }
 
 /// What the compressing clients read, as it was on the wire; empty where it was not compressed.
-struct Heard12 {
+struct Wires {
     alone: Vec<Vec<u8>>,
     narrow: Vec<Vec<u8>>,
     takeover: Vec<Vec<u8>>,
@@ -89,7 +91,8 @@ struct Heard12 {
 
 /// Words that compress, of some length.
 fn words(count: usize) -> String {
-    (0..count).map(|number| format!("word {} and ", number * number % 1000)).collect()
+    let words = (0..count).map(|number| format!("word {} and ", number * number % 1000));
+    words.collect::<Vec<_>>().concat()
 }
 
 #[test]
@@ -136,6 +139,45 @@ fn binary_goes_to_those_who_can_have_it() {
     // Those who could not have it are as well as before.
     send_text_to(&crowd.clients, "all");
     crowd.hears(TEXT, b"all");
+}
+
+/// In fragments too, compressed or not, cut alike for all of a form; draft 76 gets them whole.
+#[test]
+fn fragments_go_to_many() {
+    let (server, events) = server();
+    let mut crowd = Crowd::gather(&server, &events);
+    let text = words(500);
+    let options = SendOptions::new().frame_size(200);
+    assert_eq!(send_text_to_with(&crowd.clients, &text, options).sent, 12);
+    for raw in &mut crowd.plain {
+        let mut joined = Vec::new();
+        loop {
+            let frame = raw.frame();
+            assert_eq!(frame.opcode, if joined.is_empty() { TEXT } else { CONTINUATION });
+            assert!(frame.fin || frame.payload.len() == 200);
+            joined.extend(frame.payload);
+            if frame.fin {
+                break;
+            }
+        }
+        assert!(joined == text.as_bytes());
+    }
+    for hixie in &mut crowd.hixie {
+        assert_eq!(hixie.heard(), text);
+    }
+    for packed in crowd.alone.iter_mut().chain(&mut crowd.narrow).chain(&mut crowd.takeover) {
+        let said = packed.hears(TEXT, text.as_bytes());
+        assert!(said.compressed && said.wire.len() > 1);
+        assert!(said.wire.iter().all(|piece| piece.len() <= 200));
+    }
+    // Not compressed where that is not wanted.
+    let report = send_binary_to_with(&crowd.clients, text.as_bytes(), options.uncompressed());
+    assert_eq!((report.sent, report.dropped.len()), (10, 2));
+    for packed in crowd.alone.iter_mut().chain(&mut crowd.narrow).chain(&mut crowd.takeover) {
+        let said = packed.hears(BINARY, text.as_bytes());
+        assert!(!said.compressed);
+        assert_eq!(said.wire.len(), text.len().div_ceil(200));
+    }
 }
 
 /// Messages to many and messages to one, from one thread, arrive in the order they were sent.
@@ -215,7 +257,8 @@ fn the_report_names_those_who_get_nothing() {
     let mut full = narrow(server.address);
     full.upgrade("/", "");
     let full_client = events.connected();
-    while full_client.send_binary(&vec![0; 64 * 1024]) == Outcome::Sent {}
+    // More than the system takes for it.
+    assert_eq!(full_client.send_binary(&vec![0; 16 * 1024 * 1024]), Outcome::Backpressure);
 
     let clients = vec![gone_client, closing_client, full_client, well_client];
     let report = send_text_to(&clients, "who is well?");
@@ -280,5 +323,7 @@ fn threads_may_send_to_the_same_crowd() {
             next[number] += 1;
         }
     }
-    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    for sender in senders {
+        sender.join().unwrap();
+    }
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use clws::{Accept, Cause, CloseCode, Dropped, Limits, Origin, Outcome, Reject, Request, Resource};
-use clws::{Client, Server};
+use clws::{Client, Hosts, Server};
 use common::hixie::{self, Frame, Hixie};
 use common::raw::{BINARY, End, FIN, PING, PONG, Raw, TEXT, request};
 use common::{Event, Events, Recorder, Running, echo, listen};
@@ -44,29 +44,38 @@ fn versions_13_8_and_7_speak_the_same_frames() {
     }
 }
 
-/// Versions 7 and 8 name the origin in a header of another name, and later drafts of version 8 in
-/// today's; version 13 knows only that.
+/// Versions 7 and 8 have a header of their own for the origin. Where it is there it alone counts;
+/// version 8 also stands for later drafts, which have `Origin`.
 #[test]
 fn each_version_has_its_origin_header() {
+    const GOOD: &str = "http://good.example";
+    const EVIL: &str = "http://evil.example";
     let (recorder, events) = Recorder::new(listen);
-    let good = Origin::exact(["http://good.example"]);
-    let server = Running::start(Server::builder().resource("/", good, recorder));
-    let (new, old) = ("Origin", "Sec-WebSocket-Origin");
-    for (version, name, expected) in
-        [(13, new, 101), (13, old, 403), (8, old, 101), (8, new, 101), (7, old, 101), (7, new, 101)]
-    {
-        let mut raw = Raw::connect(server.address);
-        let header = format!("{name}: http://good.example\r\n");
-        raw.send(of_version(version, "/", &header).as_bytes());
-        assert_eq!(raw.answer().status, expected, "version {version}, {name}");
-        if expected == 101 {
-            let client = events.skip_to_connected();
-            assert_eq!(client.request().origin(), Some("http://good.example"));
+    let server = Server::builder().resource("/", Origin::exact([GOOD]), recorder);
+    let server = Running::start(server);
+    let new = |origin: &str| format!("Origin: {origin}\r\n");
+    let old = |origin: &str| format!("Sec-WebSocket-Origin: {origin}\r\n");
+    for (versions, headers, expected) in [
+        (&[13][..], new(GOOD), 101),
+        (&[13], old(GOOD), 403),
+        (&[13], new(EVIL) + &old(GOOD), 403),
+        (&[8, 7], old(GOOD), 101),
+        (&[8, 7], old(EVIL), 403),
+        (&[8, 7], new(GOOD), 101),
+        (&[8, 7], old(EVIL) + &new(GOOD), 403),
+        (&[8, 7], old(GOOD) + &new(EVIL), 101),
+        (&[13, 8, 7], String::new(), 403),
+    ] {
+        for version in versions {
+            let mut raw = Raw::connect(server.address);
+            raw.send(of_version(*version, "/", &headers).as_bytes());
+            assert_eq!(raw.answer().status, expected, "version {version}, {headers}");
+            if expected == 101 {
+                let client = events.skip_to_connected();
+                assert_eq!(client.request().origin(), Some(GOOD));
+            }
         }
     }
-    let mut raw = Raw::connect(server.address);
-    raw.send(of_version(8, "/", "Sec-WebSocket-Origin: http://evil.example\r\n").as_bytes());
-    assert_eq!(raw.answer().status, 403);
 }
 
 /// Unless it was asked for, draft 76 is refused, with the versions that are spoken.
@@ -74,7 +83,7 @@ fn each_version_has_its_origin_header() {
 fn draft_76_is_off_by_default() {
     let (server, _events) = common::recording(Limits::default(), echo);
     let mut raw = Raw::connect(server.address);
-    raw.send(&hixie::request("/", ""));
+    raw.send(&hixie::request("localhost", "/", ""));
     let answer = raw.answer();
     assert_eq!((answer.status, answer.header("Sec-WebSocket-Version")), (400, Some("13, 8, 7")));
     raw.skip_to_end();
@@ -91,15 +100,15 @@ fn the_handshake_of_draft_76_as_it_was_recorded() {
             Ok(Accept::new().subprotocol(offer))
         }
     }
-    let server = Server::builder().hixie76(true);
+    let server = Server::builder().hixie76(true).hosts(Hosts::any());
     let server = Running::start(server.resource("/demo", Origin::any(), Sample));
-    let request = hixie::request("/demo", "Sec-WebSocket-Protocol: sample\r\n");
+    let request = hixie::request("example.com", "/demo", "Sec-WebSocket-Protocol: sample\r\n");
     let hixie = Hixie::over(Raw::connect(server.address), &request);
     assert_eq!(
         hixie.head,
         "HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\n\
          Connection: Upgrade\r\nSec-WebSocket-Origin: http://example.com\r\n\
-         Sec-WebSocket-Location: ws://localhost/demo\r\nSec-WebSocket-Protocol: sample\r\n\r\n"
+         Sec-WebSocket-Location: ws://example.com/demo\r\nSec-WebSocket-Protocol: sample\r\n\r\n"
     );
     let clients = server.handle.clients();
     let [client] = &*clients else { panic!("{clients:?}") };
@@ -119,7 +128,7 @@ fn draft_76_keeps_the_query_and_obeys_origins_and_paths() {
     assert_eq!((client.resource_name(), client.query_string()), ("/test", Some("foo")));
     for (path, expected) in [("/no", 403), ("/nothing", 404)] {
         let mut raw = Raw::connect(server.address);
-        raw.send(&hixie::request(path, ""));
+        raw.send(&hixie::request("localhost", path, ""));
         assert_eq!(raw.answer().status, expected);
     }
     // The same server serves the others as ever.

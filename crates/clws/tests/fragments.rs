@@ -187,7 +187,7 @@ fn fragments_of_a_compressed_message() {
     };
     let server = Server::builder().deflate(keeping).resource("/", Origin::any(), recorder);
     let server = Running::start(server);
-    let text: String = (0..600).map(|number| format!("{number} {MIXED}")).collect();
+    let text = (0..600).map(|number| format!("{number} {MIXED}")).collect::<Vec<_>>().concat();
     for offer in [ALONE, TAKEOVER] {
         let mut packed = Packed::open(server.address, "/", offer);
         assert_eq!(packed.server_forgets(), offer == ALONE);

@@ -103,7 +103,9 @@ fn many_clients_of_a_slow_listener_lose_nothing() {
             thread::spawn(move || {
                 for number in 0..COUNT {
                     let bytes = frame(FIN | TEXT, message(number).as_bytes());
-                    raws.iter_mut().for_each(|raw| raw.send(&bytes));
+                    for raw in &mut raws {
+                        raw.send(&bytes);
+                    }
                 }
             })
         })
@@ -113,7 +115,9 @@ fn many_clients_of_a_slow_listener_lose_nothing() {
     for raw in &mut hearers {
         (0..COUNT).for_each(|number| assert_eq!(raw.frame().text(), number.to_string()));
     }
-    speaking.into_iter().for_each(|speaker| speaker.join().unwrap());
+    for speaker in speaking {
+        speaker.join().unwrap();
+    }
     let most = resource.most.load(Ordering::SeqCst);
     assert!((TOTAL / 2..TOTAL + WORKERS * LARGEST).contains(&most), "{most}");
     assert_eq!((server.handle.client_count(), resource.left.load(Ordering::SeqCst)), (CLIENTS, 0));

@@ -3,7 +3,7 @@
 
 mod common;
 
-use clws::{Client, Dropped, Limits, Origin, Outcome, Server};
+use clws::{Client, CloseCode, Dropped, Limits, Origin, Outcome, Server};
 use common::raw::{End, Raw};
 use common::{Event, Recorder, Running, await_that, echo, listen};
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ fn text_that_is_there_as_bytes_is_checked() {
         assert_eq!(client.send_text_bytes(bytes), Outcome::Dropped(Dropped::InvalidUtf8));
     }
     assert!(client.is_open());
-    assert_eq!(client.queued_bytes(), 0);
+    await_that("nothing waits", || client.queued_bytes() == 0);
     client.send_text("nothing came before this");
     assert_eq!(raw.frame().text(), "nothing came before this");
 }
@@ -102,86 +102,97 @@ fn the_backlog_reaches_the_system() {
     assert_eq!(connected(64), 12);
 }
 
-/// J1: who passes which rule. Prefixes end on a boundary; `null` and no header at all are cases of
-/// their own.
+/// Checks who passes a rule and who does not; `-` stands for a request without the header.
+#[track_caller]
+fn check_origins(rule: &Origin, pass: &str, fail: &str) {
+    for (list, expected) in [(pass, true), (fail, false)] {
+        for origin in list.lines().map(str::trim).filter(|origin| !origin.is_empty()) {
+            let sent = (origin != "-").then_some(origin);
+            assert_eq!(rule.allows(sent, Some("localhost")), expected, "{rule:?}, {origin}");
+        }
+    }
+}
+
+/// J1: who passes which rule. `null` and no header at all are cases of their own.
 #[test]
 fn origins_that_pass_and_origins_that_only_look_so() {
-    let prefix = || Origin::prefix(["http://localhost", "https://example.com:8443", "file://"]);
-    let exact = || Origin::exact(["https://example.com", "http://127.0.0.1:8080"]);
-    let table: &[(Origin, &[Option<&str>], &[Option<&str>])] = &[
-        (Origin::any(), &[None, Some("null"), Some(""), Some("http://any.example")], &[]),
-        (Origin::none(), &[None], &[Some("null"), Some(""), Some("http://any.example")]),
-        (
-            prefix(),
-            &[
-                Some("http://localhost"),
-                Some("HTTP://LocalHost"),
-                Some("http://localhost:8080"),
-                Some("http://localhost:1"),
-                Some("http://localhost:65535"),
-                Some("https://example.com:8443"),
-            ],
-            &[
-                None,
-                Some(""),
-                Some("null"),
-                Some("http://localhos"),
-                Some("http://localhost."),
-                Some("http://localhost.evil.example"),
-                Some("http://localhost-evil.example"),
-                Some("http://localhostevil.example"),
-                Some("http://localhost@evil.example"),
-                Some("http://localhost:80@evil.example"),
-                Some("http://localhost:"),
-                Some("http://localhost:65536"),
-                Some("http://localhost:+80"),
-                Some("http://localhost:080"),
-                Some("http://localhost:8080/"),
-                Some("http://localhost/"),
-                Some("http://localhost\\.evil.example"),
-                Some("https://localhost"),
-                Some(" http://localhost"),
-                Some("http://evil.example?http://localhost"),
-                Some("https://example.com"),
-                Some("https://example.com:84430"),
-            ],
-        ),
-        (
-            exact(),
-            &[
-                Some("https://example.com"),
-                Some("https://EXAMPLE.com"),
-                Some("http://127.0.0.1:8080"),
-            ],
-            &[
-                None,
-                Some(""),
-                Some("null"),
-                Some("http://example.com"),
-                Some("https://example.com:443"),
-                Some("https://example.com/"),
-                Some("https://www.example.com"),
-                Some("https://example.com.evil.example"),
-                Some("http://127.0.0.1"),
-                Some("http://127.0.0.1:80"),
-                Some("http://[::1]:8080"),
-                Some("https://ex\u{e4}mple.com"),
-            ],
-        ),
-        (Origin::exact(["null"]), &[Some("null")], &[None, Some(""), Some("http://null")]),
-        (
-            Origin::from(|origin: Option<&str>| origin.is_some_and(|one| one.ends_with(".own"))),
-            &[Some("https://page.own")],
-            &[None, Some("https://page.own.evil.example")],
-        ),
-    ];
-    for (rule, pass, fail) in table {
-        for origin in *pass {
-            assert!(rule.allows(*origin, Some("h")), "{rule:?} refuses {origin:?}");
-        }
-        for origin in *fail {
-            assert!(!rule.allows(*origin, Some("h")), "{rule:?} lets {origin:?} in");
-        }
+    check_origins(&Origin::any(), "-\nnull\nhttp://any.example", "");
+    check_origins(&Origin::none(), "-", "null\nhttp://any.example");
+    check_origins(
+        &Origin::exact(["https://example.com", "http://127.0.0.1:8080"]),
+        "https://example.com
+         https://EXAMPLE.com
+         http://127.0.0.1:8080",
+        "-
+         null
+         http://example.com
+         https://example.com:443
+         https://example.com/
+         https://www.example.com
+         https://example.com.evil.example
+         http://127.0.0.1
+         http://127.0.0.1:80
+         http://[::1]:8080
+         https://ex\u{e4}mple.com",
+    );
+    check_origins(&Origin::exact(["null"]), "null", "-\nhttp://null");
+    let own = |origin: Option<&str>| origin.is_some_and(|one| one.contains("own"));
+    check_origins(&Origin::from(own), "https://own.example", "-\nhttps://foreign.example");
+    for rule in
+        [Origin::none(), Origin::same_host(), Origin::prefix(["http://x"]), Origin::exact(["x"])]
+    {
+        assert!(!rule.allows(Some(""), Some("localhost")), "{rule:?} and an empty origin");
+    }
+}
+
+/// J1: a prefix ends on a boundary, and only a port may follow it.
+#[test]
+fn prefixes_of_origins_end_on_a_boundary() {
+    check_origins(
+        &Origin::prefix(["http://localhost", "https://example.com:8443"]),
+        "http://localhost
+         HTTP://LocalHost
+         http://localhost:8080
+         http://localhost:1
+         http://localhost:65535
+         https://example.com:8443",
+        "-
+         null
+         http://localhos
+         http://localhost.
+         http://localhost.evil.example
+         http://localhost-evil.example
+         http://localhostevil.example
+         http://localhost@evil.example
+         http://localhost:80@evil.example
+         http://localhost:
+         http://localhost:65536
+         http://localhost:+80
+         http://localhost:080
+         http://localhost:8080/
+         http://localhost/
+         http://localhost\\.evil.example
+         https://localhost
+         http://evil.example?http://localhost
+         https://example.com
+         https://example.com:84430",
+    );
+}
+
+/// Codes that only stand for what was on no wire, and those nobody may send (RFC 6455 §7.4).
+#[test]
+fn codes_that_must_not_be_sent() {
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, u16::MAX] {
+        assert_eq!(CloseCode::new(code), None, "{code}");
+    }
+    let (server, events) = common::recording(Limits::default(), listen);
+    for code in [1000, 1001, 1003, 1008, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999] {
+        let mut raw = server.raw("/");
+        let client = events.skip_to_connected();
+        client.close(CloseCode::new(code).expect("a code to be sent"), "why");
+        assert_eq!(raw.frame().close(), (code, "why"));
+        raw.close(code, "");
+        assert_eq!(raw.end(), End::Fin);
     }
 }
 

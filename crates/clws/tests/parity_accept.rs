@@ -4,7 +4,7 @@ mod common;
 
 use clws::{Accept, Cause, Client, Closed, Limits, Origin, Pending, Reject, Request, Resource};
 use clws::{CloseCode, Server};
-use common::raw::{End, FIN, Raw, TEXT, frame, request};
+use common::raw::{End, FIN, PATIENCE, PONG, Raw, TEXT, frame, request};
 use common::{Event, Events, Recorder, Running, await_that, echo, millis, ws};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -62,11 +62,16 @@ impl Waiting {
         Self { server: Running::start(server), pending, events }
     }
 
+    #[track_caller]
+    fn handshake(&self) -> Pending {
+        self.pending.recv_timeout(PATIENCE).expect("a handshake")
+    }
+
     /// Sends a handshake and gives what waits for a decision.
     fn ask(&self, query: &str, extra: &str) -> (Raw, Pending) {
         let mut raw = Raw::connect(self.server.address);
         raw.send(request("localhost", &format!("/?{query}"), extra).as_bytes());
-        let pending = self.pending.recv().expect("a handshake");
+        let pending = self.handshake();
         assert_eq!(pending.request().query_string(), Some(query));
         (raw, pending)
     }
@@ -99,7 +104,7 @@ fn a_handshake_is_decided_on_another_thread() {
     let connecting = thread::spawn(move || {
         ws::open_with(address, "/?later", &[("Sec-WebSocket-Protocol", "a, b")])
     });
-    let pending = waiting.pending.recv().unwrap();
+    let pending = waiting.handshake();
     assert_eq!(waiting.server.handle.client_count(), 0);
     let offers: Vec<_> = pending.request().subprotocols().map(str::to_owned).collect();
     assert_eq!(offers, ["a", "b"]);
@@ -121,7 +126,7 @@ fn what_is_sent_meanwhile_waits() {
     let mut raw = Raw::connect(waiting.server.address);
     let behind = frame(FIN | TEXT, b"in the same segment");
     raw.send(&[request("localhost", "/?later", "").as_bytes(), &behind].concat());
-    let pending = waiting.pending.recv().unwrap();
+    let pending = waiting.handshake();
     raw.text("before the answer");
     pending.decide(Ok(Accept::new()));
     raw.upgraded();
@@ -142,7 +147,7 @@ fn nobody_else_waits() {
     let server = Running::start(server);
     let mut waits = Raw::connect(server.address);
     waits.send(request("localhost", "/?later", "").as_bytes());
-    let undecided = pending.recv().unwrap();
+    let undecided = pending.recv_timeout(PATIENCE).unwrap();
     let mut other = server.raw("/?now");
     other.text("served");
     assert_eq!(other.frame().text(), "served");
@@ -272,7 +277,7 @@ fn a_client_that_connected_rejects_is_not_heard() {
     let server = Server::builder().resource("/", Origin::any(), Rejecting(recorder));
     let server = Running::start(server);
     let mut raw = Raw::connect(server.address);
-    let sent = [frame(FIN | TEXT, b"already sent"), frame(FIN | 10, b"a pong")].concat();
+    let sent = [frame(FIN | TEXT, b"already sent"), frame(FIN | PONG, b"a pong")].concat();
     raw.send(&[request("localhost", "/", "").as_bytes(), &sent].concat());
     raw.upgraded();
     assert_eq!(raw.frame().close(), (1013, "no"));

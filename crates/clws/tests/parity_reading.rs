@@ -5,7 +5,7 @@ mod common;
 
 use clws::{Cause, Client, CloseCode, DeflateConfig, Limits, Origin, Server};
 use common::packed::{Packed, TAKEOVER};
-use common::raw::{CONTINUATION, End, FIN, Raw, TEXT, frame, request};
+use common::raw::{CONTINUATION, End, FIN, PING, PONG, Raw, TEXT, frame, request};
 use common::{Event, Events, Heard, Recorder, Running, echo, millis};
 use std::io::{ErrorKind, Write};
 use std::thread;
@@ -171,6 +171,32 @@ fn a_paused_client_outlives_its_deadlines() {
     assert_eq!((gone, closed.cause), (client, Cause::Timeout));
 }
 
+/// A pong that waited behind a long queue goes out when that is short, paused or not.
+#[test]
+fn a_pong_owed_to_a_paused_client_is_sent() {
+    const LARGE: usize = 16 * 1024 * 1024;
+    let mut limits = Limits::default();
+    limits.send_queue_high = 2 * LARGE;
+    let (server, events) = common::recording(limits, |client, heard| match heard {
+        Heard::Text("large") => _ = client.send_binary(&vec![0; LARGE]),
+        Heard::Text("pause") => client.pause_reading(),
+        _ => {}
+    });
+    let mut raw = common::narrow(server.address);
+    raw.upgrade("/", "");
+    let client = events.connected();
+    let [large, pause] = [b"large", b"pause"].map(|text| frame(FIN | TEXT, text));
+    raw.send(&[large, frame(FIN | PING, b"?"), pause].concat());
+    assert_eq!(events.text(), "large");
+    assert_eq!(events.text(), "pause");
+    assert_eq!(raw.frame().payload.len(), LARGE);
+    let pong = raw.frame();
+    assert_eq!((pong.opcode, &*pong.payload), (PONG, &b"?"[..]));
+    raw.text("later");
+    client.resume_reading();
+    assert_eq!(events.text(), "later");
+}
+
 /// The histories of compressed messages don't mind.
 #[test]
 fn compressed_messages_wait_like_others() {
@@ -220,6 +246,32 @@ fn the_end_of_a_paused_client_is_told_after_what_it_sent() {
         client.resume_reading();
         client.pause_reading();
     }
+}
+
+/// The same for a client that was not read from because its queue was full.
+#[test]
+fn the_end_of_a_client_with_a_full_queue_is_told() {
+    const LARGE: usize = 16 * 1024 * 1024;
+    let mut limits = Limits::default();
+    limits.ping_interval = None;
+    let (server, events) = common::recording(limits, |client, heard| {
+        if let Heard::Text("go") = heard {
+            client.send_binary(&vec![0; LARGE]);
+        }
+    });
+    let mut raw = common::narrow(server.address);
+    raw.upgrade("/", "");
+    let client = events.connected();
+    raw.text("go");
+    assert_eq!(events.text(), "go");
+    raw.text("last words");
+    raw.finish();
+    common::await_that("the queue is full", || client.queued_bytes() > 1024 * 1024);
+    // It reads on, and what it said before its end is heard before its end.
+    raw.skip_to_end();
+    while !matches!(events.next(), Event::Text(_, text) if text == "last words") {}
+    let (_, closed) = events.skip_to_disconnected();
+    assert_eq!((closed.cause, closed.code), (Cause::Lost, 1006));
 }
 
 /// A server that closes a client it had paused must hear the answer: the close is clean, and as

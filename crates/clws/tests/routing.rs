@@ -3,10 +3,12 @@
 
 mod common;
 
-use clws::{Client, Connected, DeflateConfig, Error, Limits, Origin, Resource, ResourceOptions};
+use clws::{
+    Client, Connected, DeflateConfig, Error, Hosts, Limits, Origin, Resource, ResourceOptions,
+};
 use clws::{Server, ServerHandle};
 use common::packed::{ALONE, Packed};
-use common::raw::{BINARY, CONTINUATION, FIN, PING, Raw, TEXT, request};
+use common::raw::{BINARY, CONTINUATION, FIN, PING, PONG, Raw, TEXT, request};
 use common::{Event, Recorder, Running, echo, listen, millis};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -189,7 +191,7 @@ fn one_resource_pings_and_another_does_not() {
     for _ in 0..3 {
         let ping = pinged.frame();
         assert_eq!(ping.opcode, PING);
-        pinged.send_frame(FIN | 10, &ping.payload);
+        pinged.send_frame(FIN | PONG, &ping.payload);
     }
     quiet.text("nothing came before this");
     assert_eq!(quiet.frame().text(), "nothing came before this");
@@ -241,7 +243,7 @@ fn limits_that_contradict_themselves_are_an_error() {
 #[test]
 fn the_name_and_the_query_are_apart() {
     let (recorder, events) = Recorder::new(listen);
-    let server = Server::builder().resource("/test", Origin::any(), recorder);
+    let server = Server::builder().hosts(Hosts::any()).resource("/test", Origin::any(), recorder);
     let server = Running::start(server);
     for (target, query) in [
         ("/test?foo", Some("foo")),

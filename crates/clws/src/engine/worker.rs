@@ -103,7 +103,7 @@ impl Worker {
             for slot in turn.drain(..) {
                 if let Some(seat) = self.seats.get_mut(slot as usize) {
                     seat.listed = false;
-                    self.serve(slot, true);
+                    self.serve(slot, true, true);
                 }
             }
             self.wheel.advance(self.kit.now, &mut up);
@@ -132,7 +132,7 @@ impl Worker {
         let Some(seat) = self.seats.get_mut(slot) else { return };
         seat.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         seat.end_waits |= event.is_read_closed() || event.is_error();
-        self.serve(slot as u32, event.is_writable());
+        self.serve(slot as u32, event.is_writable(), false);
     }
 
     fn list(&mut self, slot: u32) {
@@ -145,9 +145,9 @@ impl Worker {
     }
 
     /// Writes and reads what one session may write and read in one turn.
-    fn serve(&mut self, slot: u32, writable: bool) {
+    fn serve(&mut self, slot: u32, writable: bool, listed: bool) {
         let Some(seat) = self.seats.get_mut(slot as usize) else { return };
-        if writable && seat.session.wants_write() {
+        if listed || (writable && seat.session.wants_write()) {
             seat.session.handle_writable(&mut self.kit, &mut &seat.stream);
         }
         if seat.readable && seat.session.wants_read() {
@@ -188,7 +188,7 @@ impl Worker {
         if let Some(deadline) = seat.session.deadline() {
             self.wheel.arm(slot, deadline, &mut seat.due);
         }
-        if seat.readable && seat.session.wants_read() {
+        if seat.session.wants_turn() || (seat.readable && seat.session.wants_read()) {
             self.list(slot);
         }
     }

@@ -17,6 +17,7 @@ struct Entry<T> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts, each changing by itself")]
 struct Lane<T, O> {
     owner: Option<O>,
     health: Health,

@@ -99,7 +99,10 @@ impl Model {
         self.workers[index] = match next.or_else(|| self.queue.take()) {
             Some(taken) => {
                 let lane = taken.ticket.lane;
-                let same = |other: &Worker| matches!(other, Worker::Running(other) if other.ticket.lane == lane);
+                let same = |other: &Worker| match other {
+                    Worker::Running(other) => other.ticket.lane == lane,
+                    _ => false,
+                };
                 assert!(lane.is_none() || !self.workers.iter().any(same), "{self:#?}");
                 self.taken.entry(lane).or_default().push(taken.item);
                 if let Some(order) = &mut self.order {

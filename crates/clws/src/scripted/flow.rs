@@ -164,3 +164,26 @@ fn healthy_bursts_below_the_high_mark_overrun_nothing() {
     }
     assert_eq!(frames(&rig.take_sent()).0.len(), 20_000);
 }
+
+/// User code that goes on in `drained` for as long as the peer takes it: once each `drained` was
+/// called from within the one before, until the stack was full.
+#[test]
+fn a_stream_driven_by_drained_does_not_nest() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let depth = AtomicUsize::new(0);
+    let more = Box::new(move |client: &crate::Client, call: &Call| {
+        if matches!(call, Call::Drained | Call::Text(_)) {
+            assert_eq!(depth.fetch_add(1, Ordering::SeqCst), 0, "called from within itself");
+            while client.send_binary(&[0; 500]) == Outcome::Sent {}
+            depth.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    let mut rig = Rig::open(limits(1000), more);
+    rig.receive(&masked(Text, b"go"));
+    for _ in 0..1000 {
+        rig.writable();
+    }
+    let drained = rig.take_calls().iter().filter(|call| **call == Call::Drained).count();
+    assert!(drained >= 1000, "{drained}");
+    assert_eq!(rig.kit.hub.counters.snapshot().panics, 0);
+}

@@ -207,6 +207,9 @@ impl Rig {
     }
 
     fn look(&mut self) {
+        if self.session.wants_turn() {
+            self.session.handle_writable(&mut self.kit, &mut self.wire);
+        }
         let fate = self.session.fate(&mut self.kit, &mut self.wire);
         if fate != Fate::Keep && self.fates.last() != Some(&fate) {
             self.fates.push(fate);

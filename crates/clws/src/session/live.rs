@@ -132,6 +132,9 @@ impl Live {
     pub(super) fn deliver(&mut self, kit: &mut Kit, input: &mut [u8]) -> usize {
         let mut used = 0;
         while let Some(rest) = input.get_mut(used..).filter(|rest| !rest.is_empty()) {
+            if self.is_paused() {
+                break;
+            }
             match self.connection.handle_input(kit.now, rest, &mut kit.pool) {
                 Ok((count, event)) => {
                     used += count;
@@ -143,7 +146,7 @@ impl Live {
                     used += rest.len();
                 }
             }
-            if self.control(kit) >= self.limits().send_queue_high || self.is_paused() {
+            if self.control(kit) >= self.limits().send_queue_high {
                 break;
             }
         }

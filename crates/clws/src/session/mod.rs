@@ -121,7 +121,7 @@ impl Session {
             if !live.begun {
                 live.begin(kit);
             }
-            let used = if live.is_paused() { 0 } else { live.deliver(kit, input) };
+            let used = live.deliver(kit, input);
             let Scope { mut queue, contexts, .. } = scope::leave();
             live.contexts = contexts;
             queue.join_input(input);
@@ -215,19 +215,23 @@ impl Session {
         }
         let waiting = self.queue.as_ref().map_or(0, |queue| queue.len());
         live.pressed |= waiting >= live.limits().send_queue_high;
-        if waiting <= live.limits().send_queue_low {
-            if live.has_output() {
-                return self.run(kit, &mut [], out);
-            }
-            if live.pressed {
-                live.pressed = false;
-                self.call_drained(kit, out);
-            }
+        if waiting <= live.limits().send_queue_low && live.has_output() {
+            self.run(kit, &mut [], out);
         }
+    }
+
+    /// Whether `drained` is due. It waits for the next [`Self::handle_writable`]: were it called as
+    /// soon as it is due, user code that answers it with more would be called from within itself.
+    #[inline]
+    pub(crate) fn wants_turn(&self) -> bool {
+        let Phase::Live(live) = &self.phase else { return false };
+        let waiting = self.queue.as_ref().map_or(0, |queue| queue.len());
+        live.pressed && waiting <= live.limits().send_queue_low
     }
 
     fn call_drained(&mut self, kit: &mut Kit, out: &mut dyn Output) {
         let Phase::Live(live) = &mut self.phase else { return };
+        live.pressed = false;
         let mut queue = self.queue.take().unwrap_or_else(|| kit.queue());
         queue.open = live.is_open();
         scope::enter(Scope::new(live.address(), queue, live.contexts.take(), &[]));
@@ -245,6 +249,9 @@ impl Session {
         if !matches!(&self.phase, Phase::Live(live) if !live.begun) {
             self.flush(kit, &[], out);
             self.review(kit, out);
+            if self.wants_turn() {
+                self.call_drained(kit, out);
+            }
             if self.is_held() || self.stash.is_none() {
                 return;
             }

@@ -4,10 +4,10 @@
 use super::raw::Raw;
 use std::net::SocketAddr;
 
-/// The handshake of the draft's §1.2, for a path, with more header lines.
-pub fn request(path: &str, extra: &str) -> Vec<u8> {
+/// The handshake of the draft's §1.2, for a host and a path, with more header lines.
+pub fn request(host: &str, path: &str, extra: &str) -> Vec<u8> {
     let head = format!(
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n{extra}Upgrade: WebSocket\r\n\
          Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nOrigin: http://example.com\r\n\r\n"
     );
@@ -34,7 +34,7 @@ pub struct Hixie {
 impl Hixie {
     #[track_caller]
     pub fn open(address: SocketAddr, path: &str) -> Self {
-        Self::over(Raw::connect(address), &request(path, ""))
+        Self::over(Raw::connect(address), &request("localhost", path, ""))
     }
 
     #[track_caller]
