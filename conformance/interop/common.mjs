@@ -3,6 +3,7 @@
 // `close` and a promise `closed` of `{ code, reason, clean }`.
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import https from 'node:https';
 
 export const SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 300 * 1024];
 export const MEBIBYTE = 1024 * 1024;
@@ -10,8 +11,11 @@ export const MULTIBYTE = 'κόσμε, żółw, 日本語, 🐢🦀, \u{10ffff}';
 export const PATIENCE = 10_000;
 
 export const [, , openAddress, strictAddress] = process.argv;
-export const ECHO = `ws://${openAddress}/echo`;
-export const STRICT = `ws://${strictAddress}/echo`;
+// Where TLS is spoken, Node itself is told whom to trust (NODE_EXTRA_CA_CERTS).
+const SECURE = process.env.CLWS_CA ? 's' : '';
+export const BASE = `ws${SECURE}://${openAddress}`;
+export const ECHO = `${BASE}/echo`;
+export const STRICT = `ws${SECURE}://${strictAddress}/echo`;
 export const GOOD_ORIGIN = 'https://good.example';
 export const BAD_ORIGIN = 'https://good.example.evil.example';
 
@@ -96,7 +100,7 @@ export class Checks {
   #failed = 0;
 
   constructor(name, version) {
-    console.log(`peer ${name} ${version}`);
+    console.log(`peer ${name} ${version}${SECURE ? ' over TLS' : ''}`);
   }
 
   async check(name, run) {
@@ -202,7 +206,8 @@ export async function httpChecks(checks) {
 
 function get(path) {
   return new Promise((resolve, reject) => {
-    http.get(`http://${openAddress}${path}`, { agent: false }, (answer) => {
+    const { get: ask } = SECURE ? https : http;
+    ask(`http${SECURE}://${openAddress}${path}`, { agent: false }, (answer) => {
       answer.resume();
       answer.on('end', () => resolve(answer));
     }).on('error', reject);

@@ -1,5 +1,7 @@
 """What the Python peers share: the lines that `cargo xtask interop` reads, and messages to send."""
 
+import os
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -10,6 +12,10 @@ MULTIBYTE = "κόσμε, żółw, 日本語, 🐢🦀, \U0010ffff"
 PATIENCE = 10
 
 OPEN, STRICT = sys.argv[1:3]
+# Whom to trust, where TLS is spoken.
+CA = os.environ.get("CLWS_CA")
+TLS = ssl.create_default_context(cafile=CA) if CA else None
+S = "s" if CA else ""
 GOOD_ORIGIN = "https://good.example"
 BAD_ORIGIN = "https://good.example.evil.example"
 
@@ -29,7 +35,7 @@ class Checks:
 
     def __init__(self, name, version):
         self.failed = 0
-        say(f"peer {name} {version}")
+        say(f"peer {name} {version}{' over TLS' if CA else ''}")
 
     def check(self, name, run, *args):
         try:
@@ -59,7 +65,9 @@ def equal(got, want, what):
 def get(path):
     """Status and headers of a plain GET."""
     try:
-        with urllib.request.urlopen(f"http://{OPEN}{path}", timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(
+            f"http{S}://{OPEN}{path}", timeout=PATIENCE, context=TLS
+        ) as answer:
             return answer.status, answer.headers
     except urllib.error.HTTPError as answer:
         return answer.code, answer.headers

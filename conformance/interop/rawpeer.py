@@ -4,7 +4,7 @@ import os
 import socket
 import struct
 
-from common import PATIENCE, equal
+from common import PATIENCE, TLS, equal
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
@@ -44,7 +44,7 @@ def dial(address):
     host, port = address.rsplit(":", 1)
     connection = socket.create_connection((host, int(port)), timeout=PATIENCE)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
+    return TLS.wrap_socket(connection, server_hostname=host) if TLS else connection
 
 
 def read_answer(stream):

@@ -3,18 +3,19 @@
 from importlib.metadata import version
 
 from common import (
-    BAD_ORIGIN, GOOD_ORIGIN, MEBIBYTE, MULTIBYTE, OPEN, PATIENCE, SIZES, STRICT,
+    BAD_ORIGIN, GOOD_ORIGIN, MEBIBYTE, MULTIBYTE, OPEN, PATIENCE, S, SIZES, STRICT, TLS,
     Checks, equal, octets, say, text,
 )
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as library_connect
 
-ECHO = f"ws://{OPEN}/echo"
+ECHO = f"ws{S}://{OPEN}/echo"
 
 
 def connect(url=ECHO, **options):
     return library_connect(
-        url, max_size=None, proxy=None, open_timeout=PATIENCE, close_timeout=PATIENCE, **options
+        url, ssl=TLS, max_size=None, proxy=None, open_timeout=PATIENCE,
+        close_timeout=PATIENCE, **options
     )
 
 
@@ -103,7 +104,7 @@ def refused(status, url, **options):
 
 
 def admitted():
-    connect(f"ws://{STRICT}/echo", origin=GOOD_ORIGIN).close()
+    connect(f"ws{S}://{STRICT}/echo", origin=GOOD_ORIGIN).close()
 
 
 def shutdown():
@@ -130,8 +131,8 @@ checks.check("invalid UTF-8 is answered with 1007", invalid_utf8)
 checks.check("invalid UTF-8 across fragments is answered with 1007", late_invalid_utf8)
 checks.check("a message of 1 MiB is echoed", echo_once, octets(MEBIBYTE))
 checks.check("a message over 1 MiB is answered with 1009", too_long)
-checks.check("an unknown path is refused with 404", refused, 404, f"ws://{OPEN}/nowhere")
-strict = f"ws://{STRICT}/echo"
+checks.check("an unknown path is refused with 404", refused, 404, f"ws{S}://{OPEN}/nowhere")
+strict = f"ws{S}://{STRICT}/echo"
 checks.check("a wrong Origin is refused with 403", lambda: refused(403, strict, origin=BAD_ORIGIN))
 checks.check("the right Origin is admitted", admitted)
 checks.check("SIGTERM closes every client with 1001", shutdown)

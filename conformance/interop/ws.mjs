@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import {
-  BAD_ORIGIN, Checks, ECHO, EventPeer, GOOD_ORIGIN, STRICT, bytes, closedWith, echoChecks,
-  httpChecks, inTime, limitChecks, openAddress, same, text,
+  BAD_ORIGIN, BASE, Checks, ECHO, EventPeer, GOOD_ORIGIN, STRICT, bytes, closedWith, echoChecks,
+  httpChecks, inTime, limitChecks, same, text,
 } from './common.mjs';
 
 const require = createRequire(import.meta.url);
@@ -82,7 +82,7 @@ await checks.check('fragments over 1 MiB in sum are answered with 1009', async (
 });
 
 await checks.check('an unknown path is refused with 404', async () => {
-  assert.equal(await refusal(`ws://${openAddress}/nowhere`), 404);
+  assert.equal(await refusal(`${BASE}/nowhere`), 404);
 });
 
 await checks.check('a wrong Origin is refused with 403', async () => {

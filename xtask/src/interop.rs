@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::args::Args;
 use crate::process::{self, root, target};
 use crate::server::{self, Server};
+use crate::tls::Certificate;
 use crate::{Result, node, python27};
 
 /// For all checks of one peer; they take seconds.
@@ -54,6 +55,8 @@ struct Peer {
     script: &'static str,
     runner: &'static [&'static str],
     servers: Servers,
+    /// It speaks TLS with them.
+    tls: bool,
 }
 
 const PEERS: &[Peer] = &[
@@ -62,6 +65,10 @@ const PEERS: &[Peer] = &[
     Peer::modern("node", "node.mjs", &["node", "--experimental-websocket"]),
     Peer::modern("websockets", "websockets_.py", &["venv/bin/python"]),
     Peer::modern("raw", "raw.py", &["python3"]),
+    Peer::modern("tls", "tls.py", &["python3"]).by_tls(),
+    Peer::modern("ws-tls", "ws.mjs", &["node"]).by_tls(),
+    Peer::modern("websockets-tls", "websockets_.py", &["venv/bin/python"]).by_tls(),
+    Peer::modern("raw-tls", "raw.py", &["python3"]).by_tls(),
     Peer::old("ws-8", "old/ws8.mjs", &["node"]),
     Peer::old("ws-0.4", "old/ws04.mjs", &["node"]),
     Peer::old("websocket-8", "old/websocket8.mjs", &["node"]),
@@ -76,7 +83,7 @@ impl Peer {
         script: &'static str,
         runner: &'static [&'static str],
     ) -> Self {
-        Self { name, script, runner, servers: MODERN }
+        Self { name, script, runner, servers: MODERN, tls: false }
     }
 
     const fn old(
@@ -84,7 +91,11 @@ impl Peer {
         script: &'static str,
         runner: &'static [&'static str],
     ) -> Self {
-        Self { name, script, runner, servers: OLD }
+        Self { name, script, runner, servers: OLD, tls: false }
+    }
+
+    const fn by_tls(self) -> Self {
+        Self { tls: true, ..self }
     }
 }
 
@@ -106,9 +117,15 @@ pub(crate) fn interop(mut args: Args) -> Result<()> {
         python27::environment(&dir, &root().join("conformance/interop/requirements27.txt"))?;
     }
     let binary = server::binary(chosen)?;
+    let certificate = if peers.iter().any(|peer| peer.tls) {
+        Some(Certificate::make(&dir.join("tls"))?)
+    } else {
+        None
+    };
     let mut failed = Vec::new();
     for peer in peers {
-        if let Err(why) = run_peer(peer, &binary, &dir) {
+        let certificate = certificate.as_ref().filter(|_| peer.tls);
+        if let Err(why) = run_peer(peer, &binary, certificate, &dir) {
             println!("interop {}: {why}", peer.name);
             failed.push(peer.name);
         }
@@ -141,15 +158,33 @@ struct Transcript {
     done: bool,
 }
 
-fn run_peer(peer: &Peer, binary: &Path, dir: &Path) -> Result<()> {
+fn run_peer(
+    peer: &Peer,
+    binary: &Path,
+    certificate: Option<&Certificate>,
+    dir: &Path,
+) -> Result<()> {
     let log = |name: &str| dir.join(format!("{}-{name}.log", peer.name));
-    let mut open = Server::start(binary, peer.servers.open, log("server"))?;
+    let start = |flags: Flags, name: &str| match certificate {
+        None => Server::start(binary, flags, log(name)),
+        Some(certificate) => Server::start_tls(binary, flags, certificate, log(name)),
+    };
+    let mut open = start(peer.servers.open, "server")?;
     let mut others = Vec::new();
     for (at, flags) in peer.servers.others.iter().enumerate() {
-        others.push(Server::start(binary, flags, log(&format!("server-{}", at + 2)))?);
+        others.push(start(flags, &format!("server-{}", at + 2))?);
     }
+    let mut client = client(peer, dir);
     let servers = std::iter::once(&open).chain(&others);
-    let mut client = start_client(peer, dir, servers, &log("client"))?;
+    match certificate {
+        None => client.args(servers.map(Server::address)),
+        Some(certificate) => client
+            .args(servers.map(Server::tls_address))
+            .env("CLWS_PLAIN", open.address())
+            .env("CLWS_CA", &certificate.file)
+            .env("NODE_EXTRA_CA_CERTS", &certificate.file),
+    };
+    let mut client = start_client(&mut client, &log("client"))?;
     let told = listen(peer, &mut client, &open);
     if told.is_err() {
         // Fails only when the process is already gone.
@@ -174,29 +209,28 @@ fn run_peer(peer: &Peer, binary: &Path, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn start_client<'a>(
-    peer: &Peer,
-    dir: &Path,
-    servers: impl Iterator<Item = &'a Server>,
-    log: &Path,
-) -> Result<Child> {
-    let failed = |error| format!("cannot start its client: {error}");
-    let (stderr, _) = process::log_pair(log)?;
+fn client(peer: &Peer, dir: &Path) -> Command {
     let runner = dir.join(peer.runner[0]);
     let runner = if runner.is_file() { runner } else { PathBuf::from(peer.runner[0]) };
     let scripts = root().join("conformance/interop");
-    Command::new(runner)
+    let mut client = Command::new(runner);
+    client
         .args(&peer.runner[1..])
         .arg(scripts.join(peer.script))
-        .args(servers.map(Server::address))
         .env("NODE_PATH", dir.join("node/node_modules"))
         .env("PYTHONPATH", scripts)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    client
+}
+
+fn start_client(client: &mut Command, log: &Path) -> Result<Child> {
+    let (stderr, _) = process::log_pair(log)?;
+    client
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(stderr)
         .spawn()
-        .map_err(failed)
+        .map_err(|error| format!("cannot start its client: {error}"))
 }
 
 /// Follows the peer's lines to their end and stops the server when it says so.

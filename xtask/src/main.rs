@@ -13,6 +13,7 @@ mod node;
 mod process;
 mod python27;
 mod server;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -33,7 +34,7 @@ struct Chore {
 const CHORES: &[Chore] = &[
     Chore {
         name: "conformance",
-        options: "[--full] [--url URL | --server PATH]",
+        options: "[--full] [--tls] [--url URL | --server PATH]",
         summary: "run the Autobahn TestSuite against a release `clws serve`",
         run: autobahn::conformance,
     },

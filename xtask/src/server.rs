@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::process;
+use crate::tls::Certificate;
 
 /// How long a server may take to listen, and to leave after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -19,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    port: u16,
+    /// Of its listeners, in the order it announced them.
+    ports: Vec<u16>,
     log: PathBuf,
 }
 
@@ -43,6 +45,23 @@ impl Server {
     /// Starts `binary serve` with `options` on a free loopback port and waits until it listens.
     /// Its standard error goes to `log`.
     pub(crate) fn start(binary: &Path, options: &[&str], log: PathBuf) -> Result<Self> {
+        Self::start_on(1, binary, options, log)
+    }
+
+    /// The same, by TLS on a second port.
+    pub(crate) fn start_tls(
+        binary: &Path,
+        options: &[&str],
+        certificate: &Certificate,
+        log: PathBuf,
+    ) -> Result<Self> {
+        let flags = certificate.flags();
+        let flags = flags.iter().map(String::as_str);
+        let options: Vec<&str> = options.iter().copied().chain(flags).collect();
+        Self::start_on(2, binary, &options, log)
+    }
+
+    fn start_on(listeners: usize, binary: &Path, options: &[&str], log: PathBuf) -> Result<Self> {
         let (stderr, _) = process::log_pair(&log)?;
         let child = Command::new(binary)
             .args(["serve", "--listen", "127.0.0.1:0"])
@@ -52,18 +71,30 @@ impl Server {
             .stderr(stderr)
             .spawn()
             .map_err(|error| format!("cannot start {}: {error}", binary.display()))?;
-        let mut server = Self { child, port: 0, log };
+        let mut server = Self { child, ports: Vec::new(), log };
         let stdout = server.child.stdout.take().ok_or("the server has no standard output")?;
-        match announced_port(stdout) {
-            Some(port) => server.port = port,
-            None => return Err(server.describe("did not say `listening on ...:PORT`")),
+        let announced = announced_ports(stdout);
+        for _ in 0..listeners {
+            match announced.recv_timeout(PATIENCE) {
+                Ok(port) => server.ports.push(port),
+                Err(_) => return Err(server.describe("did not say `listening on ...:PORT`")),
+            }
         }
         Ok(server)
     }
 
     /// `127.0.0.1:PORT`.
     pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.listener(0)
+    }
+
+    /// The same, where TLS is spoken.
+    pub(crate) fn tls_address(&self) -> String {
+        self.listener(1)
+    }
+
+    fn listener(&self, number: usize) -> String {
+        format!("127.0.0.1:{}", self.ports.get(number).copied().unwrap_or(0))
     }
 
     /// Asks the server to stop and returns without waiting.
@@ -107,18 +138,17 @@ impl Drop for Server {
     }
 }
 
-/// Reads until the first announcement, then goes on reading so that the pipe can't fill up.
-fn announced_port(stdout: ChildStdout) -> Option<u16> {
-    let (found, port) = mpsc::channel();
+/// The ports that are announced; everything is read, so that the pipe can't fill up.
+fn announced_ports(stdout: ChildStdout) -> mpsc::Receiver<u16> {
+    let (found, ports) = mpsc::channel();
     std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(std::io::Result::ok) {
-            if let Some(port) = port_in(&line) {
-                // Nobody waits for the second listener's line.
-                let _ = found.send(port);
-            }
+        let lines = BufReader::new(stdout).lines().map_while(std::io::Result::ok);
+        for port in lines.filter_map(|line| port_in(&line)) {
+            // Nobody waits any more for more listeners than were asked for.
+            let _ = found.send(port);
         }
     });
-    port.recv_timeout(PATIENCE).ok()
+    ports
 }
 
 /// The number after the last colon of a line that announces a listener.

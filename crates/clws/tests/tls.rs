@@ -85,7 +85,9 @@ fn another_protocol_is_refused() {
     let served = serve(files(&folder, &authority, &["localhost"]));
     let mut client = config(&authority, None);
     client.alpn_protocols = vec![b"h2".to_vec()];
-    assert!(Secure::open(served.address, &Arc::new(client), "localhost", "/echo").is_err());
+    let opened = Secure::open(served.address, &Arc::new(client), "localhost", "/echo");
+    let told = opened.err().expect("a refusal").to_string();
+    assert!(told.contains("NoApplicationProtocol"), "{told}");
 }
 
 #[test]

@@ -11,13 +11,14 @@ mod shards;
 mod verdict;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::Result;
 use crate::args::Args;
 use crate::process::{self, root, target};
 use crate::server::{self, Server};
+use crate::tls::Certificate;
 use cases::{Case, Pattern};
 use verdict::Verdict;
 
@@ -37,6 +38,7 @@ const DEFAULT_CASES: &[&str] = &[
 /// `cargo xtask conformance`: fails on any behaviour that is neither fine nor expected.
 pub(crate) fn conformance(mut args: Args) -> Result<()> {
     let full = args.flag("--full");
+    let tls = args.flag("--tls");
     let url = args.value("--url")?;
     let chosen = args.value("--server")?;
     args.finish()?;
@@ -54,13 +56,14 @@ pub(crate) fn conformance(mut args: Args) -> Result<()> {
 
     let out = target().join("autobahn/run");
     shards::clear(&out)?;
-    let server = if url.is_none() {
-        let (binary, log) = (server::binary(chosen)?, out.join("server.log"));
-        Some(Server::start(&binary, &["--origin", "any", "--max-message-size", MAX_MESSAGE], log)?)
-    } else {
-        None
-    };
-    let own = server.as_ref().map(|server| format!("ws://{}/echo", server.address()));
+    let server = if url.is_none() { Some(start(chosen, tls, &out)?) } else { None };
+    let own = server.as_ref().map(|server| {
+        if tls {
+            format!("wss://{}/echo", server.tls_address())
+        } else {
+            format!("ws://{}/echo", server.address())
+        }
+    });
     let url = url.or(own).unwrap_or_default();
 
     let started = Instant::now();
@@ -76,6 +79,17 @@ pub(crate) fn conformance(mut args: Args) -> Result<()> {
     );
     let stopped = server.map_or(Ok(()), Server::stop);
     verdict.result().and(run.finished).and(stopped)
+}
+
+/// The suite's client does not look at certificates.
+fn start(chosen: Option<String>, tls: bool, out: &Path) -> Result<Server> {
+    let (binary, log) = (server::binary(chosen)?, out.join("server.log"));
+    let options = ["--origin", "any", "--max-message-size", MAX_MESSAGE];
+    if tls {
+        Server::start_tls(&binary, &options, &Certificate::make(&out.join("tls"))?, log)
+    } else {
+        Server::start(&binary, &options, log)
+    }
 }
 
 fn expectations_file() -> PathBuf {

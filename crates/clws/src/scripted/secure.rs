@@ -308,6 +308,9 @@ fn a_stream_cut_short_delivers_no_part_of_a_message() {
             let [Call::Disconnected(closed)] = &calls[..] else { panic!("{calls:?}") };
             assert_eq!((closed.code, closed.clean), (1006, false));
             assert_eq!(pair.rig.fates, [Fate::Close]);
+            pair.hear();
+            let answered = pair.tls.process_new_packets().unwrap().peer_has_closed();
+            assert_eq!(answered, notify);
         }
     }
 }

@@ -96,10 +96,21 @@ impl Session {
             match opened {
                 Opened::More => {}
                 Opened::All => return,
-                Opened::End => return self.handle_eof(kit),
+                Opened::End => return self.handle_end(kit, out),
                 Opened::Broken(why) => return self.break_tls(kit, &why),
             }
         }
+    }
+
+    /// The peer said that it sends nothing more; it is told the same, unless there is more to say.
+    fn handle_end(&mut self, kit: &mut Kit, out: &mut dyn Output) {
+        if self.is_listening()
+            && let Some(tls) = &mut self.tls
+        {
+            tls.close();
+            self.flush_tls(kit, out);
+        }
+        self.handle_eof(kit);
     }
 
     /// As [`Self::handle_plain`], but more may come when the session is held already: a read has

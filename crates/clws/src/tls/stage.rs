@@ -151,14 +151,19 @@ impl TlsStage {
         Opened::All
     }
 
-    /// Fetches the alert that tells the peer of its fault, if there is one; `rest` is where
-    /// processing stopped. It must not be asked twice: it would go on and stumble again.
+    /// Fetches the alert that tells the peer of its fault, if there is one, and what was to go out
+    /// before it; `rest` is where processing stopped. Behind the alert nothing more may be asked
+    /// for: the library would go on with `rest` and stumble again.
     fn collect_alert(&mut self, rest: &mut [u8]) {
         self.closed = true;
-        if let Ok(ConnectionState::EncodeTlsData(mut message)) =
+        while let Ok(ConnectionState::EncodeTlsData(mut message)) =
             self.conn.process_tls_records(rest).state
         {
+            let before = self.unsent.len();
             append(&mut self.unsent, &mut message);
+            if is_alert(self.unsent.get(before..).unwrap_or_default()) {
+                break;
+            }
         }
     }
 
@@ -191,6 +196,12 @@ fn record_len(bytes: &[u8]) -> usize {
         [_, _, _, high, low, ..] => HEADER + usize::from(u16::from_be_bytes([*high, *low])),
         _ => HEADER,
     }
+}
+
+/// Whether a record is an alert. TLS 1.3 hides a record's type, but nothing else that the library
+/// sends by itself is as short: two bytes, the type, 16 bytes of authentication (RFC 8446 §5.2).
+fn is_alert(record: &[u8]) -> bool {
+    record.first().is_some_and(|kind| *kind == 21 || (*kind == 23 && record.len() <= HEADER + 19))
 }
 
 /// Appends a message of the handshake, or an alert.
