@@ -125,10 +125,21 @@ impl Output for Sealing<'_> {
             let records = self.buffers.sealed.get(..sealed).unwrap_or_default();
             match self.out.write(&[IoSlice::new(records)]) {
                 Ok(count) if count == sealed => {}
-                Ok(count) => return Ok(self.keep(count, sealed, taken)),
+                Ok(count) => {
+                    self.keep(count, sealed);
+                    return Ok(taken);
+                }
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {
-                        return Ok(self.keep(0, sealed, taken));
+                    io::ErrorKind::WouldBlock => {
+                        self.keep(0, sealed);
+                        return Ok(taken);
+                    }
+                    io::ErrorKind::Interrupted => {
+                        self.keep(0, sealed);
+                        self.stage.flush(self.out)?;
+                        if self.stage.has_unsent() {
+                            return Ok(taken);
+                        }
                     }
                     _ => return Err(error),
                 },
@@ -158,11 +169,11 @@ impl Sealing<'_> {
         Ok((taken, filled))
     }
 
-    fn keep(&mut self, written: usize, sealed: usize, taken: usize) -> usize {
+    /// Keeps what the socket did not take.
+    fn keep(&mut self, written: usize, sealed: usize) {
         let rest = self.buffers.sealed.get(written..sealed).unwrap_or_default();
         self.stage.unsent = rest.to_vec();
         self.stage.sent = 0;
-        taken
     }
 }
 
