@@ -23,7 +23,8 @@ use std::time::{Duration, Instant};
 /// The most that is read from one client before others have a turn.
 const READ_BUDGET: usize = 64 * 1024;
 /// The receive buffer, and the most that is read at once of a frame that is known to be large.
-const READ_BUFFER: usize = 512 * 1024;
+/// Larger ones cost fewer calls and more cache misses: 512 KiB is a tenth slower.
+const READ_BUFFER: usize = 128 * 1024;
 const MAX_EVENTS: usize = 1024;
 const WAKE: Token = Token(usize::MAX);
 
