@@ -59,7 +59,8 @@ pub(super) struct Worker {
     kit: Kit,
     buffer: Vec<u8>,
     /// Sessions to serve in the next turn: there is more to read, or something was sent to them.
-    next_turn: Vec<u32>,
+    /// Each by its place and number, as the place may be another session's by then.
+    next_turn: Vec<(u32, u64)>,
     stopping: bool,
     #[expect(dead_code, reason = "dropped last: only then nothing of the worker is left")]
     shift: Shift,
@@ -101,8 +102,10 @@ impl Worker {
                 self.handle_letter(letter);
             }
             std::mem::swap(&mut turn, &mut self.next_turn);
-            for slot in turn.drain(..) {
-                if let Some(seat) = self.seats.get_mut(slot as usize) {
+            for (slot, id) in turn.drain(..) {
+                if let Some(seat) = self.seats.get_mut(slot as usize)
+                    && seat.session.id() == id
+                {
                     seat.listed = false;
                     self.serve(slot, true, true);
                 }
@@ -141,7 +144,7 @@ impl Worker {
             && !seat.listed
         {
             seat.listed = true;
-            self.next_turn.push(slot);
+            self.next_turn.push((slot, seat.session.id()));
         }
     }
 
