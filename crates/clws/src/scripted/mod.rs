@@ -225,7 +225,7 @@ impl Rig {
     }
 
     pub(super) fn queued(&self) -> usize {
-        self.session.queue.as_ref().map_or(0, |queue| queue.len())
+        self.session.waiting()
     }
 
     /// Whether the session holds memory of the worker's.

@@ -81,6 +81,12 @@ impl Live {
         self.client.0.paused.load(Ordering::Acquire) != 0 && self.connection.is_open()
     }
 
+    /// Whether nothing is to be read while `waiting` bytes wait in the send queue.
+    #[inline]
+    pub(super) fn is_held(&self, waiting: usize) -> bool {
+        self.is_paused() || waiting >= self.limits().send_queue_high
+    }
+
     /// Excuses the peer's silence: it was not listened to.
     pub(super) fn excuse(&mut self, now: Instant) {
         self.connection.excuse(now);
@@ -192,6 +198,7 @@ impl Live {
     }
 
     pub(super) fn drained(&mut self, kit: &Kit) {
+        self.pressed = false;
         if kit.hub.guarded(|| self.resource().drained(&self.client)).is_none() {
             self.panicked(kit.now);
         }

@@ -114,19 +114,14 @@ impl Session {
 
     /// Lets the connection and user code work on `input`, and writes the answers.
     fn run(&mut self, kit: &mut Kit, mut input: &mut [u8], out: &mut dyn Output) {
-        while let Phase::Live(live) = &mut self.phase {
-            let mut queue = self.queue.take().unwrap_or_else(|| kit.queue());
-            queue.open = live.is_open();
-            scope::enter(Scope::new(live.address(), queue, live.contexts.take(), input));
-            if !live.begun {
-                live.begin(kit);
-            }
-            let used = live.deliver(kit, input);
-            let Scope { mut queue, contexts, .. } = scope::leave();
-            live.contexts = contexts;
-            queue.join_input(input);
-            self.queue = Some(queue);
-            self.after_run(kit, input, out);
+        loop {
+            let deliver = |live: &mut Live, kit: &mut Kit, input: &mut [u8]| {
+                if !live.begun {
+                    live.begin(kit);
+                }
+                live.deliver(kit, input)
+            };
+            let Some(used) = self.in_scope(kit, input, out, deliver) else { break };
             input = input.get_mut(used..).unwrap_or_default();
             if input.is_empty() {
                 break;
@@ -136,6 +131,29 @@ impl Session {
                 break;
             }
         }
+    }
+
+    /// Runs `work`, and user code in it, with the send queue in the thread's scope, and writes what
+    /// it sends; `None` when the session is not live.
+    #[inline]
+    fn in_scope<T>(
+        &mut self,
+        kit: &mut Kit,
+        input: &mut [u8],
+        out: &mut dyn Output,
+        work: impl FnOnce(&mut Live, &mut Kit, &mut [u8]) -> T,
+    ) -> Option<T> {
+        let Phase::Live(live) = &mut self.phase else { return None };
+        let mut queue = self.queue.take().unwrap_or_else(|| kit.queue());
+        queue.open = live.is_open();
+        scope::enter(Scope::new(live.address(), queue, live.contexts.take(), input));
+        let done = work(live, kit, input);
+        let Scope { mut queue, contexts, .. } = scope::leave();
+        live.contexts = contexts;
+        queue.join_input(input);
+        self.queue = Some(queue);
+        self.after_run(kit, input, out);
+        Some(done)
     }
 
     /// Keeps received bytes for when the client is listened to again.
@@ -204,6 +222,7 @@ impl Session {
     /// Draws the conclusions from the connection's and the queue's state: closes, overruns, the
     /// end of backpressure.
     fn review(&mut self, kit: &mut Kit, out: &mut dyn Output) {
+        let waiting = self.waiting();
         let Phase::Live(live) = &mut self.phase else { return };
         if live.overrun {
             let until = kit.now + live.limits().abort_timeout;
@@ -213,7 +232,6 @@ impl Session {
             let until = kit.now + live.limits().close_timeout;
             return self.finish(kit, until);
         }
-        let waiting = self.queue.as_ref().map_or(0, |queue| queue.len());
         live.pressed |= waiting >= live.limits().send_queue_high;
         if waiting <= live.limits().send_queue_low && live.has_output() {
             self.run(kit, &mut [], out);
@@ -225,21 +243,13 @@ impl Session {
     #[inline]
     pub(crate) fn wants_turn(&self) -> bool {
         let Phase::Live(live) = &self.phase else { return false };
-        let waiting = self.queue.as_ref().map_or(0, |queue| queue.len());
-        live.pressed && waiting <= live.limits().send_queue_low
+        live.pressed && self.waiting() <= live.limits().send_queue_low
     }
 
-    fn call_drained(&mut self, kit: &mut Kit, out: &mut dyn Output) {
-        let Phase::Live(live) = &mut self.phase else { return };
-        live.pressed = false;
-        let mut queue = self.queue.take().unwrap_or_else(|| kit.queue());
-        queue.open = live.is_open();
-        scope::enter(Scope::new(live.address(), queue, live.contexts.take(), &[]));
-        live.drained(kit);
-        let Scope { queue, contexts, .. } = scope::leave();
-        live.contexts = contexts;
-        self.queue = Some(queue);
-        self.after_run(kit, &[], out);
+    /// Bytes that wait in the send queue.
+    #[inline]
+    fn waiting(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.len())
     }
 
     /// The socket may take more. Goes on with bytes that waited for that.
@@ -250,7 +260,7 @@ impl Session {
             self.flush(kit, &[], out);
             self.review(kit, out);
             if self.wants_turn() {
-                self.call_drained(kit, out);
+                self.in_scope(kit, &mut [], out, |live, kit, _| live.drained(kit));
             }
             if self.is_held() || self.stash.is_none() {
                 return;
@@ -337,17 +347,14 @@ impl Session {
 
     /// Does what is due now.
     pub(crate) fn handle_timeout(&mut self, kit: &mut Kit, out: &mut dyn Output) {
-        let (now, abort) = (kit.now, self.wants_write());
+        let (now, abort, waiting) = (kit.now, self.wants_write(), self.waiting());
         match &mut self.phase {
             Phase::Opening(opening) if now >= opening.deadline => self.opening_timeout(kit, out),
             Phase::Ending { until, .. } if now >= *until => {
                 self.phase = Phase::Gone { abort };
             }
             Phase::Live(live) => {
-                let held = self.stash.is_some()
-                    || live.is_paused()
-                    || is_full(self.queue.as_deref(), live);
-                if held {
+                if self.stash.is_some() || live.is_held(waiting) {
                     // It could not be heard, so its silence means nothing.
                     live.excuse(now);
                 }
@@ -368,7 +375,7 @@ impl Session {
     /// code wants it so.
     fn is_held(&self) -> bool {
         let Phase::Live(live) = &self.phase else { return false };
-        live.is_paused() || is_full(self.queue.as_deref(), live)
+        live.is_held(self.waiting())
     }
 
     /// Whether bytes should be read from the socket now.
@@ -412,10 +419,6 @@ impl Session {
             _ => Fate::Keep,
         }
     }
-}
-
-fn is_full(queue: Option<&SendQueue>, live: &Live) -> bool {
-    queue.is_some_and(|queue| queue.len() >= live.limits().send_queue_high)
 }
 
 fn write_once(queue: &SendQueue, input: &[u8], out: &mut dyn Output) -> io::Result<(usize, usize)> {
