@@ -6,6 +6,7 @@
 //! framed by whoever sends them (`frame::write`), so that one queue keeps the order of everything.
 
 use crate::close::{CloseCode, CloseFrame};
+use crate::closing::Phase;
 use crate::deflate::Contexts;
 use crate::error::ProtocolError;
 use crate::frame::{self, FrameHeader, MAX_CONTROL, MAX_HEADER, OpCode};
@@ -79,15 +80,6 @@ pub enum Expired {
     Pong,
     /// The peer did not answer a close frame.
     Close,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Open,
-    /// This end's close frame is out, or waits to go; the peer's has not come.
-    Closing(Instant),
-    /// The peer's close frame came, or the peer broke the protocol: what it sends is not read.
-    Deaf,
 }
 
 /// The frame whose payload is arriving.
@@ -189,7 +181,7 @@ impl Connection {
     ) -> Result<(usize, Option<Event<'a>>), ProtocolError> {
         let total = input.len();
         let mut rest = input;
-        while !rest.is_empty() && self.phase != Phase::Deaf {
+        while !rest.is_empty() && !self.phase.is_deaf() {
             let current = if let Some(current) = self.current {
                 current
             } else {
@@ -324,7 +316,7 @@ impl Connection {
         }
         self.end_inflate(pool)?;
         let Some(partial) = self.message.take() else { return Ok(None) };
-        if self.phase != Phase::Open {
+        if !self.phase.is_open() {
             partial.discard(pool);
             return Ok(None);
         }
@@ -344,7 +336,7 @@ impl Connection {
         opcode: OpCode,
         payload: &'a [u8],
     ) -> Result<Option<Event<'a>>, ProtocolError> {
-        if self.phase != Phase::Open {
+        if !self.phase.is_open() {
             return Ok(None);
         }
         let message = if opcode == OpCode::Text {
@@ -363,7 +355,7 @@ impl Connection {
         now: Instant,
         pool: &mut Pool,
     ) -> Result<(), ProtocolError> {
-        if self.phase != Phase::Open {
+        if !self.phase.is_open() {
             return Ok(());
         }
         let text = current.opcode == OpCode::Text;
@@ -389,7 +381,7 @@ impl Connection {
     fn end_inflate(&mut self, pool: &mut Pool) -> Result<(), ProtocolError> {
         if let (Some(message), Some(contexts)) = (&mut self.message, &mut self.deflate)
             && message.is_compressed()
-            && self.phase == Phase::Open
+            && self.phase.is_open()
         {
             let limit = self.config.max_message_size;
             contexts.inflate(&[], true, limit, pool.codecs(), |chunk| message.push(chunk))?;
@@ -416,7 +408,7 @@ impl Connection {
         match opcode {
             OpCode::Close => self.closed_by_peer(&payload, now).map(Some),
             OpCode::Ping => {
-                if self.phase == Phase::Open {
+                if self.phase.is_open() {
                     self.pong = Some(Box::from(&*payload));
                 }
                 Ok(Some(Event::Ping(payload)))
@@ -432,25 +424,22 @@ impl Connection {
         now: Instant,
     ) -> Result<Event<'static>, ProtocolError> {
         let said = CloseFrame::parse(payload)?;
-        if self.phase == Phase::Open {
-            self.queue_close(CloseFrame { code: said.code, reason: "" }, now);
-        }
+        self.queue_close(CloseFrame { code: said.code, reason: "" }, now);
         self.phase = Phase::Deaf;
         Ok(Event::Close(said.code, said.reason.to_owned()))
     }
 
     fn queue_close(&mut self, frame: CloseFrame<'_>, now: Instant) {
-        self.close = Some(frame.to_payload().into());
-        self.pong = None;
-        self.ping_due = false;
-        self.phase = Phase::Closing(now);
+        if self.phase.close(now) {
+            self.close = Some(frame.to_payload().into());
+            self.pong = None;
+            self.ping_due = false;
+        }
     }
 
     fn fail(&mut self, error: ProtocolError, now: Instant) {
-        if self.phase == Phase::Open {
-            let code = Some(error.close_code());
-            self.queue_close(CloseFrame { code, reason: error.reason() }, now);
-        }
+        let code = Some(error.close_code());
+        self.queue_close(CloseFrame { code, reason: error.reason() }, now);
         self.phase = Phase::Deaf;
     }
 
@@ -458,20 +447,18 @@ impl Connection {
     ///
     /// The reason is cut to 123 bytes; without a code there is none.
     pub fn close(&mut self, code: Option<CloseCode>, reason: &str, now: Instant) {
-        if self.phase == Phase::Open {
-            self.queue_close(CloseFrame { code, reason }, now);
-        }
+        self.queue_close(CloseFrame { code, reason }, now);
     }
 
     /// Whether messages may still be sent: no close frame is out or waiting.
     pub fn is_open(&self) -> bool {
-        self.phase == Phase::Open
+        self.phase.is_open()
     }
 
     /// Whether nothing more will come of this connection: the peer's close frame came, or the peer
     /// broke the protocol, and the answer was handed to [`Self::poll_output`]'s caller.
     pub fn is_finished(&self) -> bool {
-        self.phase == Phase::Deaf && self.close.is_none()
+        self.phase.is_deaf() && self.close.is_none()
     }
 
     /// Whether a close frame of this end has been handed out.
@@ -548,15 +535,11 @@ impl Connection {
 
     /// When [`Self::handle_timeout`] wants to be called; it changes with input, output and closes.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Deaf => None,
-            Phase::Closing(since) => Some(since + self.config.close_timeout),
-            Phase::Open => {
-                let message =
-                    self.message.as_ref().map(|m| m.started() + self.config.message_timeout);
-                message.into_iter().chain(self.keepalive_deadline()).min()
-            }
+        if !self.phase.is_open() {
+            return self.phase.deadline(self.config.close_timeout);
         }
+        let message = self.message.as_ref().map(|m| m.started() + self.config.message_timeout);
+        message.into_iter().chain(self.keepalive_deadline()).min()
     }
 
     fn keepalive_deadline(&self) -> Option<Instant> {
@@ -570,16 +553,10 @@ impl Connection {
     /// Does what is due at `now`: a keepalive ping goes to [`Self::poll_output`], a peer that let
     /// a deadline pass is named in the result.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Expired> {
-        match self.phase {
-            Phase::Deaf => None,
-            Phase::Closing(since) => {
-                (now >= since + self.config.close_timeout).then_some(Expired::Close)
-            }
-            Phase::Open => self.open_timeout(now),
+        if !self.phase.is_open() {
+            let deadline = self.phase.deadline(self.config.close_timeout);
+            return deadline.filter(|deadline| now >= *deadline).map(|_| Expired::Close);
         }
-    }
-
-    fn open_timeout(&mut self, now: Instant) -> Option<Expired> {
         let late = |m: &Partial| now >= m.started() + self.config.message_timeout;
         if self.message.as_ref().is_some_and(|message| late(message)) {
             self.fail(ProtocolError::MessageTimeout, now);

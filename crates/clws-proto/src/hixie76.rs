@@ -7,6 +7,7 @@
 //! reason in a close. Sections named here are the draft's, where they don't say otherwise.
 
 use crate::close::CloseCode;
+use crate::closing::Phase;
 use crate::connection::{Config, Event, Expired};
 use crate::error::ProtocolError;
 use crate::message::{Message, Partial};
@@ -23,15 +24,6 @@ const TEXT: u8 = 0x00;
 const END: u8 = 0xFF;
 /// The close frame: a frame that says its length, and says none (§5.3).
 const CLOSE: [u8; 2] = [END, 0x00];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Open,
-    /// This end's close frame is out, or waits to go; the peer's has not come.
-    Closing(Instant),
-    /// The peer's close frame came, or the peer broke the protocol: what it sends is not read.
-    Deaf,
-}
 
 /// Where in a frame the stream stands.
 enum Reading {
@@ -105,7 +97,7 @@ impl Hixie76 {
     ) -> Result<(usize, Option<Event<'a>>), ProtocolError> {
         let total = input.len();
         let mut rest: &'a [u8] = input;
-        while !rest.is_empty() && self.phase != Phase::Deaf {
+        while !rest.is_empty() && !self.phase.is_deaf() {
             match self.read(now, &mut rest, pool) {
                 Ok(None) => {}
                 Ok(Some(event)) => return Ok((total - rest.len(), Some(event))),
@@ -175,7 +167,7 @@ impl Hixie76 {
     fn read_whole<'a>(&self, text: &'a [u8]) -> Result<Option<Event<'a>>, ProtocolError> {
         let text = utf8::check(text).map_err(|_| ProtocolError::InvalidUtf8)?;
         let message = Message::Text(Cow::Borrowed(text));
-        Ok((self.phase == Phase::Open).then_some(Event::Message(message)))
+        Ok(self.phase.is_open().then_some(Event::Message(message)))
     }
 
     fn read_text<'a>(
@@ -201,7 +193,7 @@ impl Hixie76 {
             return Ok(None);
         };
         let message = partial.finish()?;
-        if self.phase == Phase::Open {
+        if self.phase.is_open() {
             return Ok(Some(Event::Message(message)));
         }
         if let Message::Text(Cow::Owned(unheard)) = message {
@@ -291,21 +283,18 @@ impl Hixie76 {
     ///
     /// Code and reason have no place in this draft and are not sent.
     pub fn close(&mut self, _code: Option<CloseCode>, _reason: &str, now: Instant) {
-        if self.phase == Phase::Open {
-            self.close_due = true;
-            self.phase = Phase::Closing(now);
-        }
+        self.close_due |= self.phase.close(now);
     }
 
     /// Whether messages may still be sent: no close frame is out or waiting.
     pub fn is_open(&self) -> bool {
-        self.phase == Phase::Open
+        self.phase.is_open()
     }
 
     /// Whether nothing more will come of this connection: the peer's close frame came, or the peer
     /// broke the protocol, and the answer was handed to [`Self::poll_output`]'s caller.
     pub fn is_finished(&self) -> bool {
-        self.phase == Phase::Deaf && !self.close_due
+        self.phase.is_deaf() && !self.close_due
     }
 
     /// Whether a close frame of this end has been handed out.
@@ -341,13 +330,10 @@ impl Hixie76 {
 
     /// When [`Self::handle_timeout`] wants to be called; it changes with input, output and closes.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Deaf => None,
-            Phase::Closing(since) => Some(since + self.config.close_timeout),
-            Phase::Open => {
-                self.reading.started().map(|started| started + self.config.message_timeout)
-            }
+        if !self.phase.is_open() {
+            return self.phase.deadline(self.config.close_timeout);
         }
+        self.reading.started().map(|started| started + self.config.message_timeout)
     }
 
     /// Does what is due at `now`; a peer that let a deadline pass is named in the result, which
@@ -356,7 +342,7 @@ impl Hixie76 {
         if self.poll_timeout().is_none_or(|deadline| now < deadline) {
             return None;
         }
-        if self.phase != Phase::Open {
+        if !self.phase.is_open() {
             return Some(Expired::Close);
         }
         self.fail(now);

@@ -6,6 +6,7 @@
 //! The crate `clws` puts sockets, threads and user code around it.
 
 pub mod close;
+mod closing;
 pub mod connection;
 pub mod deflate;
 pub mod error;

@@ -107,7 +107,7 @@ const LAYERS: [&[&str]; 7] = [
     &["pool"],
     &["deflate", "handshake"],
     &["frame", "close", "error"],
-    &["mask", "utf8", "version"],
+    &["closing", "mask", "utf8", "version"],
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
