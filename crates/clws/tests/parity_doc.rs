@@ -1,58 +1,13 @@
 //! docs/parity.md: every test it names exists in the file it names, and every row names one or says
 //! that it is open.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod pages;
 
-fn docs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
-}
-
-fn page(name: &str) -> String {
-    fs::read_to_string(docs().join(name)).expect(name)
-}
-
-/// The links of a text: label and target.
-fn links(text: &str) -> Vec<(&str, &str)> {
-    let ends = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
-    let labels = text.split("](").map(|part| part.rsplit('[').next().unwrap_or_default());
-    labels.zip(ends.map(|(target, _)| target)).collect()
-}
-
-/// The rows of all tables, by their cells; a `\|` is none of their borders.
-fn rows(page: &str) -> Vec<Vec<String>> {
-    let rows = page.lines().filter(|line| line.starts_with('|') && !line.starts_with("|---"));
-    rows.filter(|line| !line.starts_with("| CLWS |"))
-        .map(|line| {
-            let line = line.replace("\\|", "/");
-            line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
-        })
-        .collect()
-}
-
-/// Whether a source has a test of this name.
-fn has_test(source: &str, name: &str) -> bool {
-    source.split("#[test]").skip(1).any(|rest| {
-        let mut lines = rest.lines().map(str::trim);
-        let line = lines.find(|line| !line.is_empty() && !line.starts_with("#["));
-        let function = line.and_then(|line| line.strip_prefix("fn "));
-        function.and_then(|rest| rest.split_once('(')).is_some_and(|(found, _)| found == name)
-    })
-}
+use pages::{check_links, has_test, links, page, rows};
 
 #[test]
 fn every_test_that_parity_names_exists() {
-    let page = page("parity.md");
-    let mut tests = 0;
-    for (label, target) in links(&page).into_iter().filter(|(_, to)| !to.starts_with("http")) {
-        let path = docs().join(target);
-        assert!(path.exists(), "{target} does not exist");
-        if path.extension().is_some_and(|ending| ending == "rs") {
-            let source = fs::read_to_string(&path).expect(target);
-            assert!(has_test(&source, label), "{target} has no test {label}");
-            tests += 1;
-        }
-    }
+    let tests = check_links(&page("parity.md"));
     assert!(tests > 80, "the links were found: {tests}");
 }
 
