@@ -46,7 +46,8 @@ Stop it:  Ctrl-C or SIGTERM; clients get close code 1001. A second one stops at 
 Reload:   SIGHUP reads certificates again; so does writing their files.
 Exit:     0 stopped, 1 could not serve, 2 wrong flags.")]
 pub(crate) struct Serve {
-    /// Listen here; may be given several times
+    /// Listen here, at an address and port or a Unix-domain socket, as `unix:/run/clws.sock`; may
+    /// be given several times
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:12345")]
     pub(crate) listen: Vec<String>,
 

@@ -5,12 +5,16 @@ use crate::chat::Chat;
 use crate::echo::Echo;
 use crate::page::Page;
 use crate::signals;
-use clws::{ClientCertificates, DeflateConfig, Error, Hosts, Limits, Origin, Server, Tls};
+use clws::{ClientCertificates, DeflateConfig, Error, Hosts, Limits, Origin};
+use clws::{Server, ServerHandle, Tls};
 use std::io;
 use tracing::level_filters::LevelFilter;
 
 /// What a certificate is for that is made for trials on this machine.
 const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// What an address begins with that is a file.
+const UNIX: &str = "unix:";
 
 /// Serves until a signal; the error is one line for a person.
 pub(crate) fn run(flags: &Serve) -> Result<(), String> {
@@ -21,14 +25,22 @@ pub(crate) fn run(flags: &Serve) -> Result<(), String> {
     let server = build(flags).map_err(|error| explain(&error))?;
     let handle = server.start().map_err(|error| explain(&error))?;
     signals::watch(handle.clone(), !flags.tls.tls_cert.is_empty())?;
+    announce(&handle);
+    handle.join();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn announce(handle: &ServerHandle) {
     let secure: Vec<_> = handle.tls_addresses().collect();
     for address in handle.local_addresses() {
         let scheme = if secure.contains(address) { "https" } else { "http" };
         println!("listening on {scheme}://{address}/");
     }
-    handle.join();
-    tracing::info!("stopped");
-    Ok(())
+    #[cfg(unix)]
+    for path in handle.local_paths() {
+        println!("listening on {UNIX}{}", path.display());
+    }
 }
 
 fn start_log(level: LogLevel) {
@@ -70,7 +82,11 @@ fn build(flags: &Serve) -> clws::Result<Server> {
         server = server.workers(workers.into());
     }
     for address in &flags.listen {
-        server = server.bind(address)?;
+        server = match address.strip_prefix(UNIX) {
+            #[cfg(unix)]
+            Some(path) => server.bind_unix(path)?,
+            _ => server.bind(address)?,
+        };
     }
     if let Some(tls) = tls(&flags.tls)? {
         for address in &flags.tls.tls_listen {
@@ -123,7 +139,10 @@ fn hosts(named: &[String]) -> Hosts {
 
 fn explain(error: &Error) -> String {
     let hint = match error {
-        Error::Bind { source, .. } => match source.kind() {
+        Error::Bind { address, source } => match source.kind() {
+            io::ErrorKind::AddrInUse if address.starts_with(UNIX) => {
+                "another program listens there, or it is another kind of file"
+            }
             io::ErrorKind::AddrInUse => "another program listens there; choose another port",
             io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose another",
             io::ErrorKind::AddrNotAvailable => "this machine does not have that address",

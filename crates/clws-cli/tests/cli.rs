@@ -251,6 +251,27 @@ fn it_listens_on_every_address_given() {
     }
 }
 
+/// The file is there while it serves, and an address may stand beside it.
+#[cfg(unix)]
+#[test]
+fn it_listens_on_a_file() {
+    use std::io::{Read, Write};
+    let path = std::env::temp_dir().join(format!("clws-cli-{}", std::process::id()));
+    let listen = format!("unix:{}", path.display());
+    let serving = Serving::start_on(2, &["serve", "--listen", &listen, "--listen", "127.0.0.1:0"]);
+    assert_eq!(serving.paths, [&*path]);
+    let mut stream = std::os::unix::net::UnixStream::connect(&path).expect("it listens");
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: clws.example\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).expect("a page and the end");
+    assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("<html"), "{page}");
+    fails(&["serve", "--listen", &listen], 1, &listen);
+    assert_eq!(serving.raw("/echo").host(), serving.addresses[0].to_string());
+    serving.signal("TERM");
+    assert_eq!(serving.wait().code(), Some(0));
+    assert!(!path.exists());
+}
+
 #[test]
 fn limits_are_what_the_flags_say() {
     let serving = Serving::start(&["--max-message-size", "1k", "--max-clients", "1"]);

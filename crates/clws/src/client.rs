@@ -110,13 +110,13 @@ impl Client {
         self.0.id
     }
 
-    /// The client's address.
-    pub fn host(&self) -> IpAddr {
+    /// The client's address. A client of a Unix-domain socket has none.
+    pub fn host(&self) -> Option<IpAddr> {
         self.0.request.host()
     }
 
-    /// The client's port.
-    pub fn port(&self) -> u16 {
+    /// The client's port, where it has an address.
+    pub fn port(&self) -> Option<u16> {
         self.0.request.port()
     }
 

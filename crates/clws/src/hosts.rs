@@ -38,7 +38,8 @@ impl Hosts {
     }
 
     /// Whether a client at `peer` may ask for `host`, a name or address with or without a port.
-    pub fn allows(&self, host: Option<&str>, peer: IpAddr) -> bool {
+    /// A client without an address came by a Unix-domain socket, where no browser comes by.
+    pub fn allows(&self, host: Option<&str>, peer: Option<IpAddr>) -> bool {
         let (named, everywhere) = match &self.0 {
             Rule::Any => return true,
             Rule::Local => (&[][..], false),
@@ -47,7 +48,7 @@ impl Hosts {
         // HTTP/1.0 clients may leave it out; browsers never do.
         let Some(host) = host else { return true };
         let name = without_port(host);
-        (!everywhere && !is_loopback(peer))
+        (!everywhere && !peer.is_some_and(is_loopback))
             || is_local(name)
             || named.iter().any(|one| one.eq_ignore_ascii_case(name))
     }
@@ -87,8 +88,8 @@ fn is_local(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-    const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
+    const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    const ELSEWHERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)));
 
     #[test]
     fn by_default_loopback_is_known_by_local_names_only() {
@@ -97,7 +98,10 @@ mod tests {
             assert!(Hosts::default().allows(Some(name), HERE), "{name}");
         }
         for name in ["[::1]", "[::1]:8080", "localhost."] {
-            assert!(Hosts::default().allows(Some(name), Ipv6Addr::LOCALHOST.into()), "{name}");
+            assert!(
+                Hosts::default().allows(Some(name), Some(Ipv6Addr::LOCALHOST.into())),
+                "{name}"
+            );
         }
         for name in [
             "evil.example",
@@ -108,15 +112,16 @@ mod tests {
         ] {
             assert!(!Hosts::default().allows(Some(name), HERE), "{name}");
             assert!(Hosts::default().allows(Some(name), ELSEWHERE), "{name}");
+            assert!(Hosts::default().allows(Some(name), None), "{name}");
         }
         let mapped = "::ffff:127.0.0.1".parse().unwrap();
-        assert!(!Hosts::default().allows(Some("evil.example"), mapped));
+        assert!(!Hosts::default().allows(Some("evil.example"), Some(mapped)));
     }
 
     #[test]
     fn named_hosts_are_all_that_is_let_in_from_anywhere() {
         let hosts = Hosts::named(["chat.example", "192.0.2.1"]);
-        for peer in [HERE, ELSEWHERE] {
+        for peer in [HERE, ELSEWHERE, None] {
             for name in ["chat.example", "CHAT.example:443", "192.0.2.1:80", "localhost"] {
                 assert!(hosts.allows(Some(name), peer), "{name}");
             }

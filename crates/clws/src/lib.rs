@@ -10,6 +10,7 @@ mod limits;
 mod listener;
 mod metrics;
 mod origin;
+mod peer;
 mod pending;
 mod request;
 mod resource;

@@ -1,20 +1,21 @@
 //! The opening handshake's request, as user code sees it, before and after the upgrade.
 
+use crate::peer::Peer;
 use crate::tls::TlsInfo;
 use clws_proto::handshake::{self, Headers};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// What a client asked for when it connected.
 pub struct Request {
     head: handshake::Request,
-    peer: SocketAddr,
+    peer: Peer,
     #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is never any"))]
     tls: Option<Box<TlsInfo>>,
 }
 
 impl Request {
-    pub(crate) fn new(head: handshake::Request, peer: SocketAddr, tls: Option<TlsInfo>) -> Self {
+    pub(crate) fn new(head: handshake::Request, peer: Peer, tls: Option<TlsInfo>) -> Self {
         Self { head, peer, tls: tls.map(Box::new) }
     }
 
@@ -62,14 +63,14 @@ impl Request {
         self.head.subprotocols()
     }
 
-    /// The client's address.
-    pub fn host(&self) -> IpAddr {
-        self.peer.ip()
+    /// The client's address. A client of a Unix-domain socket has none.
+    pub fn host(&self) -> Option<IpAddr> {
+        self.peer.host
     }
 
-    /// The client's port.
-    pub fn port(&self) -> u16 {
-        self.peer.port()
+    /// The client's port, where it has an address.
+    pub fn port(&self) -> Option<u16> {
+        self.peer.port
     }
 
     /// How the connection is encrypted and who the client proved to be, if it came by TLS.
@@ -85,7 +86,7 @@ impl fmt::Debug for Request {
         f.debug_struct("Request")
             .field("method", &self.method())
             .field("path", &self.path())
-            .field("peer", &self.peer)
+            .field("peer", &format_args!("{}", self.peer))
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! A server from the outside: building it, running it, talking to it while it runs.
 
 use crate::client::Client;
-use crate::engine::{self, Engine};
+use crate::engine::{Engine, Listening};
 use crate::error::{Error, Result};
 use crate::hosts::Hosts;
 use crate::hub::{Hub, OnPanic, Settings};
@@ -15,7 +15,9 @@ use crate::session::Transport;
 use crate::tls::{Keeper, Tls};
 use clws_proto::close::CloseCode;
 use clws_proto::deflate::DeflateConfig;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -32,7 +34,7 @@ pub struct Server {
     settings: Settings,
     workers: Option<usize>,
     backlog: i32,
-    listeners: Vec<(TcpListener, Transport)>,
+    listeners: Vec<(Listening, Transport)>,
     failed: Option<Error>,
 }
 
@@ -146,13 +148,29 @@ impl Server {
         self.listen(address.as_ref(), &Transport::Tls(keeper))
     }
 
+    /// Listens on a Unix-domain socket at `path`; see [`Server::bind`].
+    ///
+    /// The file is made with the rights that the process's umask leaves, and removed when the
+    /// server has ended. A file that a killed server left there is replaced; one that somebody
+    /// listens on, or that is no socket, is an error. Clients by this way have no address, and
+    /// may ask for any host name but where [`Hosts::named`] says otherwise.
+    #[cfg(unix)]
+    pub fn bind_unix(mut self, path: impl AsRef<Path>) -> Result<Self> {
+        self.check()?;
+        self.listeners.push((Listening::bind_unix(path.as_ref(), self.backlog)?, Transport::Tcp));
+        Ok(self)
+    }
+
     fn listen(mut self, address: &str, transport: &Transport) -> Result<Self> {
-        if let Some(error) = self.failed {
-            return Err(error);
-        }
-        let bound = engine::listen(address, self.backlog)?;
+        self.check()?;
+        let bound = Listening::bind(address, self.backlog)?;
         self.listeners.extend(bound.into_iter().map(|one| (one, transport.clone())));
         Ok(self)
+    }
+
+    /// Tells the first of what went wrong so far.
+    fn check(&mut self) -> Result<()> {
+        self.failed.take().map_or(Ok(()), Err)
     }
 
     /// Runs the server until [`ServerHandle::shutdown`] is called, or for ever.
@@ -163,22 +181,31 @@ impl Server {
     }
 
     /// Starts the server on threads of its own and returns at once.
-    pub fn start(self) -> Result<ServerHandle> {
-        if let Some(error) = self.failed {
-            return Err(error);
-        }
+    pub fn start(mut self) -> Result<ServerHandle> {
+        self.check()?;
         self.settings.limits.check()?;
         if self.listeners.is_empty() {
             return Err(Error::NoListener);
         }
-        let addresses: std::io::Result<Vec<_>> =
-            self.listeners.iter().map(|(listener, _)| listener.local_addr()).collect();
-        let transports = self.listeners.iter().map(|(_, transport)| transport.clone()).collect();
+        let mut listening = Vec::new();
+        for (listener, transport) in &self.listeners {
+            listening.extend(listener.address()?.map(|address| (address, transport.clone())));
+        }
+        let (addresses, transports): (Vec<_>, Vec<_>) = listening.into_iter().unzip();
+        #[cfg(unix)]
+        let paths = self.listeners.iter().filter_map(|(listener, _)| listener.path()).collect();
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.unwrap_or_else(cores);
         let hub = Arc::new(Hub::new(self.settings, self.routes));
         let engine = Engine::start(Arc::clone(&hub), self.listeners, workers)?;
-        Ok(ServerHandle { hub, engine: Arc::new(engine), addresses: addresses?.into(), transports })
+        Ok(ServerHandle {
+            hub,
+            engine: Arc::new(engine),
+            addresses: addresses.into(),
+            transports: transports.into(),
+            #[cfg(unix)]
+            paths,
+        })
     }
 }
 
@@ -236,12 +263,20 @@ pub struct ServerHandle {
     addresses: Arc<[SocketAddr]>,
     /// Of the addresses, in their order.
     transports: Arc<[Transport]>,
+    #[cfg(unix)]
+    paths: Arc<[PathBuf]>,
 }
 
 impl ServerHandle {
     /// The addresses it listens on, with the ports the system chose.
     pub fn local_addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The files of the Unix-domain sockets it listens on.
+    #[cfg(unix)]
+    pub fn local_paths(&self) -> &[PathBuf] {
+        &self.paths
     }
 
     /// The addresses among them where TLS is spoken.

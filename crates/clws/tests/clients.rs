@@ -20,7 +20,7 @@ fn a_client_tells_what_it_asked_for() {
     let (ws, _) = ws::open_with(server.address, "/room/7?who=me", &headers);
     let client = events.connected();
     let local = ws.get_ref().local_addr().unwrap();
-    assert_eq!((client.host(), client.port()), (local.ip(), local.port()));
+    assert_eq!((client.host(), client.port()), (Some(local.ip()), Some(local.port())));
     assert_eq!((client.resource_name(), client.query_string()), ("/room/7", Some("who=me")));
     assert_eq!((client.version(), client.subprotocol()), (13, None));
     let request = client.request();

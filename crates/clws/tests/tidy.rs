@@ -55,14 +55,14 @@ const IMPORTS: [Imports; 10] = [
     Imports {
         under: "crates/clws/src/",
         except: &["crates/clws/src/engine/"],
-        forbid: &["mio", "socket2", "net::TcpStream", "net::UdpSocket"],
+        forbid: &["mio", "socket2", "net::TcpStream", "net::UnixStream", "net::UdpSocket"],
         why: "sockets are the engine's",
     },
     Imports {
         under: "crates/clws/src/",
         // A server holds the sockets that are bound before it starts.
         except: &["crates/clws/src/engine/", "crates/clws/src/server.rs"],
-        forbid: &["net::TcpListener"],
+        forbid: &["net::TcpListener", "net::UnixListener"],
         why: "sockets are the engine's",
     },
     Imports {

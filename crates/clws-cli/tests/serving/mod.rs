@@ -5,6 +5,7 @@
 use crate::raw::{PATIENCE, Raw};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -21,6 +22,8 @@ pub struct Serving {
     pub addresses: Vec<SocketAddr>,
     /// Those where TLS is spoken.
     pub secure: Vec<SocketAddr>,
+    /// Files of Unix-domain sockets.
+    pub paths: Vec<PathBuf>,
 }
 
 /// The lines of a stream as they come; it is read to its end, so that the child never blocks.
@@ -50,11 +53,16 @@ impl Serving {
             .expect("the program runs");
         let lines = lines(child.stdout.take().expect("a pipe"));
         let errors = self::lines(child.stderr.take().expect("a pipe"));
-        let mut serving = Self { child, lines, errors, addresses: Vec::new(), secure: Vec::new() };
+        let (addresses, secure, paths) = (Vec::new(), Vec::new(), Vec::new());
+        let mut serving = Self { child, lines, errors, addresses, secure, paths };
         for _ in 0..count {
             let line = serving.lines.recv_timeout(PATIENCE).expect("it says where it listens");
-            let url = line.strip_prefix("listening on ").expect("an address");
-            let (scheme, address) = url.split_once("://").expect("a scheme");
+            let place = line.strip_prefix("listening on ").expect("an address");
+            if let Some(path) = place.strip_prefix("unix:") {
+                serving.paths.push(path.into());
+                continue;
+            }
+            let (scheme, address) = place.split_once("://").expect("a scheme");
             let address = address.strip_suffix('/').expect("a page").parse().expect("an address");
             match scheme {
                 "http" => serving.addresses.push(address),

@@ -3,13 +3,14 @@
 //! Failures to accept never spin: a peer that went away is skipped, a lack of file descriptors or
 //! memory makes the acceptor pause, and the log hears of it at most once a second.
 
+use super::listening::Listening;
 use super::mailbox::{Letter, Mailbox};
+use super::stream::Stream;
 use crate::hub::Hub;
+use crate::peer::Peer;
 use crate::session::Transport;
-use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ pub(super) struct Acceptor {
     hub: Arc<Hub>,
     poll: Poll,
     waker: Arc<Waker>,
-    listeners: Vec<(TcpListener, Transport)>,
+    listeners: Vec<(Listening, Transport)>,
     workers: Vec<Arc<Mailbox>>,
     logged: Option<Instant>,
     /// When files of certificates were looked at last.
@@ -36,17 +37,13 @@ pub(super) struct Acceptor {
 impl Acceptor {
     pub(super) fn new(
         hub: Arc<Hub>,
-        listeners: Vec<(std::net::TcpListener, Transport)>,
+        mut listeners: Vec<(Listening, Transport)>,
         workers: Vec<Arc<Mailbox>>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-        let mut listeners: Vec<_> = listeners
-            .into_iter()
-            .map(|(listener, transport)| (TcpListener::from_std(listener), transport))
-            .collect();
         for (index, (listener, _)) in listeners.iter_mut().enumerate() {
-            poll.registry().register(listener, Token(index), Interest::READABLE)?;
+            listener.watch(poll.registry(), Token(index))?;
         }
         Ok(Self { hub, poll, waker, listeners, workers, logged: None, watched: Instant::now() })
     }
@@ -97,11 +94,8 @@ impl Acceptor {
         true
     }
 
-    fn hand_over(&self, stream: TcpStream, peer: SocketAddr, transport: Transport) {
+    fn hand_over(&self, stream: Stream, peer: Peer, transport: Transport) {
         self.hub.counters.accepted.add(1);
-        // Without it small answers wait for the peer's delayed acknowledgement. It fails only for
-        // a connection that is gone already, which its worker will find out.
-        let _ = stream.set_nodelay(true);
         let load = |mailbox: &&Arc<Mailbox>| mailbox.load.load(Ordering::Relaxed);
         if let Some(worker) = self.workers.iter().min_by_key(load) {
             worker.load.fetch_add(1, Ordering::Relaxed);

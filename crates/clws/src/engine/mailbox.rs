@@ -4,18 +4,18 @@
 //! busy. What clients can leave here is bounded by their send queues' limits, which count letters
 //! on their way.
 
+use super::stream::Stream;
 use crate::client::{self, Courier};
+use crate::peer::Peer;
 use crate::session::Transport;
 use mio::Waker;
-use mio::net::TcpStream;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 #[derive(Debug)]
 pub(super) enum Letter {
     /// A connection that was accepted.
-    Join(TcpStream, SocketAddr, Transport),
+    Join(Stream, Peer, Transport),
     /// For one session.
     Mail(client::Letter),
     /// Close all clients and end.

@@ -5,50 +5,26 @@
 //! sees a resource: what a connection means is the business of its session.
 
 mod acceptor;
+mod listening;
 mod mailbox;
+#[cfg(unix)]
+mod socket_file;
+mod stream;
 mod timer;
 mod worker;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hub::Hub;
 use crate::session::Transport;
 use acceptor::Acceptor;
+pub(crate) use listening::Listening;
 use mailbox::{Letter, Mailbox};
 use mio::Waker;
-use socket2::{Domain, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use worker::Worker;
-
-/// Listens on everything `address` resolves to.
-pub(crate) fn listen(address: &str, backlog: i32) -> Result<Vec<TcpListener>> {
-    let failed = |source| Error::Bind { address: address.to_owned(), source };
-    let resolved = address.to_socket_addrs().map_err(failed)?;
-    let listeners: io::Result<Vec<_>> = resolved.map(|one| listen_on(one, backlog)).collect();
-    let listeners = listeners.map_err(failed)?;
-    if listeners.is_empty() {
-        return Err(failed(io::Error::new(io::ErrorKind::NotFound, "no address")));
-    }
-    Ok(listeners)
-}
-
-fn listen_on(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv6() {
-        // "0.0.0.0" and "[::]" can then both be listened on, each for its own family.
-        socket.set_only_v6(true)?;
-    }
-    // On Windows this option would let another program take the port over.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(backlog)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
 
 /// The running threads of a server.
 #[derive(Debug)]
@@ -62,7 +38,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn start(
         hub: Arc<Hub>,
-        listeners: Vec<(TcpListener, Transport)>,
+        listeners: Vec<(Listening, Transport)>,
         workers: usize,
     ) -> Result<Self> {
         let workers: Vec<Worker> =

@@ -5,17 +5,16 @@
 //! message costs one read and one write and no other system call.
 
 use super::mailbox::{Letter, Mailbox};
+use super::stream::Stream;
 use super::timer::{Due, NEVER, Wheel};
 use crate::client::{self, Mail};
 use crate::hub::{Hub, Kit, Shift};
-use crate::session::{Fate, Output, Session, Transport};
+use crate::peer::Peer;
+use crate::session::{Fate, Session, Transport};
 use mio::event::Event;
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
-use socket2::SockRef;
-use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -28,18 +27,9 @@ const READ_BUFFER: usize = 128 * 1024;
 const MAX_EVENTS: usize = 1024;
 const WAKE: Token = Token(usize::MAX);
 
-impl Output for &TcpStream {
-    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match slices {
-            [one] => Write::write(self, one),
-            _ => self.write_vectored(slices),
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Seat {
-    stream: TcpStream,
+    stream: Stream,
     session: Session,
     due: Due,
     /// More may be there to read than the last event's turn allowed.
@@ -159,7 +149,7 @@ impl Worker {
             // More than is expected, so that a frame's end does not look like a full buffer.
             let budget = (seat.session.expected().saturating_add(READ_BUDGET)).min(READ_BUFFER);
             let buffer = self.buffer.get_mut(..budget).unwrap_or_default();
-            match (&seat.stream).read(buffer) {
+            match seat.stream.read(buffer) {
                 Ok(0) => seat.session.handle_eof(&mut self.kit),
                 Ok(count) => {
                     // A short read empties the socket; what comes then is told again.
@@ -184,7 +174,7 @@ impl Worker {
             Fate::Keep => {}
             Fate::HalfClose => {
                 // It fails for a connection that is gone already; the next read finds that out.
-                let _ = seat.stream.shutdown(Shutdown::Write);
+                let _ = seat.stream.finish();
             }
             Fate::Close => return self.remove(slot, false),
             Fate::Abort => return self.remove(slot, true),
@@ -200,7 +190,7 @@ impl Worker {
     fn remove(&mut self, slot: u32, reset: bool) {
         let seat = self.seats.remove(slot as usize);
         if reset {
-            let _ = SockRef::from(&seat.stream).set_linger(Some(Duration::ZERO));
+            seat.stream.reset();
         }
         self.mailbox.load.fetch_sub(1, Ordering::Relaxed);
     }
@@ -220,7 +210,7 @@ impl Worker {
         }
     }
 
-    fn join(&mut self, mut stream: TcpStream, peer: SocketAddr, transport: &Transport) {
+    fn join(&mut self, mut stream: Stream, peer: Peer, transport: &Transport) {
         let entry = self.seats.vacant_entry();
         let slot = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;

@@ -18,6 +18,7 @@ use crate::resource::{Closed, Reject, Resource};
 use crate::routes::{Route, Routes};
 use clws_proto::frame::{FrameHeader, OpCode};
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -146,7 +147,8 @@ impl Rig {
         let post = Arc::new(Post::default());
         let hub = Arc::new(Hub::new(Settings { limits, ..Settings::default() }, routes));
         let kit = Kit::new(hub, post.clone(), Instant::now());
-        let session = Session::new(&kit, 0, "127.0.0.1:9".parse().unwrap(), transport);
+        let peer: SocketAddr = "127.0.0.1:9".parse().unwrap();
+        let session = Session::new(&kit, 0, peer.into(), transport);
         let wire =
             Wire { room: usize::MAX, step: usize::MAX, broken: false, sent: vec![], writes: 0 };
         Self { kit, session, wire, fates: Vec::new(), calls, client, post }

@@ -12,6 +12,7 @@ mod wire;
 
 use crate::client::Mail;
 use crate::hub::Kit;
+use crate::peer::Peer;
 use crate::resource::Cause;
 use crate::scope::{self, Scope};
 use crate::send_queue::{MAX_SLICES, SendQueue};
@@ -20,7 +21,6 @@ use live::Live;
 use opening::Opening;
 pub(crate) use secure::Transport;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::time::Instant;
 
 /// Where a session's bytes go: a socket that does not block.
@@ -69,7 +69,7 @@ struct Stash {
 pub(crate) struct Session {
     id: u64,
     slot: u32,
-    peer: SocketAddr,
+    peer: Peer,
     phase: Phase,
     /// What stands between the queue and the socket.
     tls: Option<Box<TlsStage>>,
@@ -80,7 +80,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(kit: &Kit, slot: u32, peer: SocketAddr, transport: &Transport) -> Self {
+    pub(crate) fn new(kit: &Kit, slot: u32, peer: Peer, transport: &Transport) -> Self {
         let deadline = kit.now + kit.hub.limits.handshake_timeout;
         let (phase, tls) = match transport.begin() {
             Ok(tls) => (Phase::Opening(Box::new(Opening::new(&kit.hub, deadline))), tls),

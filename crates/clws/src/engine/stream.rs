@@ -1,0 +1,92 @@
+//! A connection's socket, of whichever kind: to sessions and to the loop they are all alike.
+
+use crate::session::Output;
+use mio::net::TcpStream;
+#[cfg(unix)]
+use mio::net::UnixStream;
+use mio::{Interest, Registry, Token, event};
+use socket2::SockRef;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Stream {
+    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => read(stream, buffer),
+            #[cfg(unix)]
+            Self::Unix(stream) => read(stream, buffer),
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// Closes it with a reset, where there is such a thing: what waits for the peer is dropped.
+    pub(super) fn reset(self) {
+        if let Self::Tcp(stream) = &self {
+            // It fails for a connection that is gone already.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl Output for &Stream {
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => write(stream, slices),
+            #[cfg(unix)]
+            Stream::Unix(stream) => write(stream, slices),
+        }
+    }
+}
+
+fn read(mut stream: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    stream.read(buffer)
+}
+
+fn write(mut stream: impl Write, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    match slices {
+        [one] => stream.write(one),
+        _ => stream.write_vectored(slices),
+    }
+}
+
+impl event::Source for Stream {
+    fn register(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.register(to, token, interest),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.register(to, token, interest),
+        }
+    }
+
+    fn reregister(&mut self, to: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.reregister(to, token, interest),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.reregister(to, token, interest),
+        }
+    }
+
+    fn deregister(&mut self, from: &Registry) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.deregister(from),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.deregister(from),
+        }
+    }
+}
