@@ -15,7 +15,10 @@ use crate::session::Transport;
 use crate::tls::{Keeper, Tls};
 use clws_proto::close::CloseCode;
 use clws_proto::deflate::DeflateConfig;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+#[cfg(unix)]
+use std::os::unix::net::UnixListener;
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -158,6 +161,30 @@ impl Server {
     pub fn bind_unix(mut self, path: impl AsRef<Path>) -> Result<Self> {
         self.check()?;
         self.listeners.push((Listening::bind_unix(path.as_ref(), self.backlog)?, Transport::Tcp));
+        Ok(self)
+    }
+
+    /// Accepts from a socket that is listened on already, such as one that a service manager bound.
+    pub fn listener(self, listener: TcpListener) -> Result<Self> {
+        self.adopt(Listening::adopt(listener), Transport::Tcp)
+    }
+
+    /// As [`Server::listener`], for TLS alone.
+    #[cfg(feature = "tls")]
+    pub fn listener_tls(self, listener: TcpListener, tls: Tls) -> Result<Self> {
+        let keeper = Arc::new(Keeper::new(tls)?);
+        self.adopt(Listening::adopt(listener), Transport::Tls(keeper))
+    }
+
+    /// As [`Server::listener`]; the socket's file stays when the server has ended.
+    #[cfg(unix)]
+    pub fn unix_listener(self, listener: UnixListener) -> Result<Self> {
+        self.adopt(Listening::adopt_unix(listener), Transport::Tcp)
+    }
+
+    fn adopt(mut self, listener: io::Result<Listening>, transport: Transport) -> Result<Self> {
+        self.check()?;
+        self.listeners.push((listener?, transport));
         Ok(self)
     }
 

@@ -184,6 +184,25 @@ fn ipv6_and_several_addresses() {
     handle.join();
 }
 
+/// The socket may have been bound elsewhere, and be one that blocks.
+#[test]
+fn a_listener_that_was_bound_elsewhere() {
+    let (recorder, events) = Recorder::new(echo);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::builder().resource("/", Origin::any(), recorder).listener(listener);
+    let handle = server.unwrap().start().unwrap();
+    assert_eq!(handle.local_addresses(), [address]);
+    for _ in 0..2 {
+        let mut raw = Raw::open(address, "/");
+        events.skip_to_connected();
+        raw.text("hello");
+        assert_eq!(raw.frame().text(), "hello");
+    }
+    handle.shutdown();
+    handle.join();
+}
+
 #[test]
 fn several_servers_in_one_process_are_apart() {
     let servers: Vec<_> = (0..3).map(|_| common::recording(Limits::default(), echo)).collect();

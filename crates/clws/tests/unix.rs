@@ -185,6 +185,19 @@ fn a_file_that_is_no_socket_is_left_alone() {
     assert_eq!(fs::read_to_string(folder.socket()).unwrap(), "precious");
 }
 
+/// A socket that was bound elsewhere is served; its file is its maker's.
+#[test]
+fn a_listener_that_was_bound_elsewhere() {
+    let folder = Folder::new();
+    let listener = UnixListener::bind(folder.socket()).unwrap();
+    let (server, _events) = server(Hosts::local());
+    let handle = server.unix_listener(listener).unwrap().start().unwrap();
+    assert_eq!(handle.local_paths(), [folder.socket()]);
+    echoes(&mut status(&folder.socket(), "localhost").0, "here");
+    stop(&handle);
+    assert!(folder.socket().exists());
+}
+
 #[test]
 fn a_path_that_can_not_be_is_an_error() {
     let folder = Folder::new();

@@ -14,7 +14,11 @@ use std::net::{SocketAddr, ToSocketAddrs};
 pub(crate) enum Listening {
     Tcp(TcpListener),
     #[cfg(unix)]
-    Unix(mio::net::UnixListener, Option<super::socket_file::SocketFile>),
+    Unix(
+        mio::net::UnixListener,
+        #[expect(dead_code, reason = "dropped with the listener: that removes the file")]
+        Option<super::socket_file::SocketFile>,
+    ),
 }
 
 impl Listening {
