@@ -177,6 +177,9 @@ pub(crate) struct Kit {
     pub(crate) now: Instant,
     pub(crate) hub: Arc<Hub>,
     pub(crate) pool: Pool,
+    /// How many messages and control frames the session that is served may still deliver in this
+    /// turn.
+    pub(crate) share: usize,
     pub(crate) courier: Arc<dyn Courier>,
     /// Empty until the first client comes by TLS.
     pub(crate) tls: tls::Buffers,
@@ -186,7 +189,14 @@ pub(crate) struct Kit {
 impl Kit {
     pub(crate) fn new(hub: Arc<Hub>, courier: Arc<dyn Courier>, now: Instant) -> Self {
         let pool = Pool::new(hub.limits.spare_buffers);
-        Self { now, hub, pool, courier, tls: tls::Buffers::default(), spare: None }
+        let share = hub.limits.turn_messages;
+        Self { now, hub, pool, share, courier, tls: tls::Buffers::default(), spare: None }
+    }
+
+    /// Deals a full share out; an engine does so before it serves a session.
+    #[inline]
+    pub(crate) fn deal(&mut self) {
+        self.share = self.hub.limits.turn_messages;
     }
 
     /// An empty send queue, with the memory of an earlier use.

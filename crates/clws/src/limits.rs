@@ -7,6 +7,8 @@ use std::time::Duration;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
+/// Each worker has a buffer of twice as much.
+const MAX_TURN_BYTES: usize = 16 * MIB;
 
 /// Every bound of a server. Start from [`Limits::default`] and change what differs.
 ///
@@ -53,6 +55,12 @@ pub struct Limits {
     pub ping_interval: Option<Duration>,
     /// A client that stays silent this long after such a ping is dropped. Default 20 s.
     pub pong_timeout: Duration,
+    /// The most messages and control frames of one client that are delivered before others have
+    /// their turn. Default 32.
+    pub turn_messages: usize,
+    /// The most bytes that are read from one client before others have their turn, twice as many
+    /// of a frame that is known to be long; at most 16 MiB. Default 64 KiB.
+    pub turn_bytes: usize,
     /// Bytes of buffers each worker keeps for reuse, beyond what clients hold. Default 16 MiB.
     pub spare_buffers: usize,
 }
@@ -99,6 +107,8 @@ impl Default for Limits {
             linger_timeout: Duration::from_secs(1),
             ping_interval: Some(Duration::from_secs(25)),
             pong_timeout: Duration::from_secs(20),
+            turn_messages: 32,
+            turn_bytes: 64 * KIB,
             spare_buffers: 16 * MIB,
         }
     }
@@ -111,6 +121,10 @@ impl Limits {
         }
         if self.send_queue_low > self.send_queue_high || self.send_queue_high == 0 {
             return Err(Error::Limits("send_queue_low must not be above send_queue_high"));
+        }
+        if self.turn_messages == 0 || !(1..=MAX_TURN_BYTES).contains(&self.turn_bytes) {
+            let rule = "turn_messages must be at least 1, and turn_bytes from 1 to 16 MiB";
+            return Err(Error::Limits(rule));
         }
         if self.ping_interval == Some(Duration::ZERO) {
             return Err(Error::Limits("ping_interval must be above zero; None sends no pings"));

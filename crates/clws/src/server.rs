@@ -66,8 +66,8 @@ impl Server {
 
     /// Serves `resource` with limits and compression of its own; see [`Server::resource`].
     ///
-    /// Of the limits those of the opening handshake, `max_clients` and `spare_buffers` stay the
-    /// server's.
+    /// Of the limits those of the opening handshake, `max_clients`, `turn_messages`, `turn_bytes`
+    /// and `spare_buffers` stay the server's.
     pub fn resource_with(
         mut self,
         path: &str,

@@ -19,11 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// The most that is read from one client before others have a turn.
-const READ_BUDGET: usize = 64 * 1024;
-/// The receive buffer, and the most that is read at once of a frame that is known to be large.
-/// Larger ones cost fewer calls and more cache misses: 512 KiB is a tenth slower.
-const READ_BUFFER: usize = 128 * 1024;
 const MAX_EVENTS: usize = 1024;
 const WAKE: Token = Token(usize::MAX);
 
@@ -47,6 +42,8 @@ pub(super) struct Worker {
     seats: Slab<Seat>,
     wheel: Wheel,
     kit: Kit,
+    /// What is received. It has twice the room of one turn, for a frame that is known to be long:
+    /// more would cost fewer calls and more cache misses (512 KiB is a tenth slower).
     buffer: Vec<u8>,
     /// Sessions to serve in the next turn: there is more to read, or something was sent to them.
     /// Each by its place and number, as the place may be another session's by then.
@@ -61,14 +58,14 @@ impl Worker {
         let poll = Poll::new()?;
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKE)?));
         let now = Instant::now();
-        let shift = hub.shift();
+        let (shift, turn_bytes) = (hub.shift(), hub.limits.turn_bytes);
         Ok(Self {
             poll,
             seats: Slab::new(),
             wheel: Wheel::new(now),
             kit: Kit::new(hub, mailbox.clone(), now),
             mailbox,
-            buffer: vec![0; READ_BUFFER],
+            buffer: vec![0; 2 * turn_bytes],
             next_turn: Vec::new(),
             stopping: false,
             shift,
@@ -126,6 +123,10 @@ impl Worker {
         let Some(seat) = self.seats.get_mut(slot) else { return };
         seat.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         seat.end_waits |= event.is_read_closed() || event.is_error();
+        if seat.listed {
+            // Its turn comes with the list's, once.
+            return;
+        }
         self.serve(slot as u32, event.is_writable(), false);
     }
 
@@ -141,13 +142,16 @@ impl Worker {
     /// Writes and reads what one session may write and read in one turn.
     fn serve(&mut self, slot: u32, writable: bool, listed: bool) {
         let Some(seat) = self.seats.get_mut(slot as usize) else { return };
+        self.kit.deal();
         if listed || (writable && seat.session.wants_write()) {
             seat.session.handle_writable(&mut self.kit, &mut &seat.stream);
         }
-        if seat.readable && seat.session.wants_read() {
+        // What was left of the turn before comes first, and may have been all of this one's share.
+        if seat.readable && seat.session.wants_read() && self.kit.share > 0 {
             seat.readable = false;
             // More than is expected, so that a frame's end does not look like a full buffer.
-            let budget = (seat.session.expected().saturating_add(READ_BUDGET)).min(READ_BUFFER);
+            let turn = self.kit.hub.limits.turn_bytes;
+            let budget = (seat.session.expected().saturating_add(turn)).min(self.buffer.len());
             let buffer = self.buffer.get_mut(..budget).unwrap_or_default();
             match seat.stream.read(buffer) {
                 Ok(0) => seat.session.handle_eof(&mut self.kit),

@@ -1,6 +1,7 @@
 //! The second engine: drives one session by script, with virtual time and a wire that takes as
 //! much as the script says. What the worker does with sockets, this does with vectors.
 
+mod fairness;
 mod faults;
 mod flow;
 mod life;
@@ -174,6 +175,7 @@ impl Rig {
 
     pub(super) fn receive(&mut self, bytes: &[u8]) {
         let mut buffer = bytes.to_vec();
+        self.kit.deal();
         self.session.handle_input(&mut self.kit, &mut buffer, &mut self.wire);
         // Whatever still refers to the receive buffer would now send the wrong bytes.
         buffer.fill(0xEE);
@@ -187,8 +189,14 @@ impl Rig {
     }
 
     pub(super) fn writable(&mut self) {
-        self.session.handle_writable(&mut self.kit, &mut self.wire);
+        self.turn();
         self.look();
+    }
+
+    /// One turn without more input.
+    pub(super) fn turn(&mut self) {
+        self.kit.deal();
+        self.session.handle_writable(&mut self.kit, &mut self.wire);
     }
 
     pub(super) fn collect_mail(&mut self) {
@@ -210,7 +218,10 @@ impl Rig {
 
     fn look(&mut self) {
         if self.session.wants_turn() {
-            self.session.handle_writable(&mut self.kit, &mut self.wire);
+            self.turn();
+        }
+        while self.session.stash.is_some() && self.session.wants_turn() {
+            self.turn();
         }
         let fate = self.session.fate(&mut self.kit, &mut self.wire);
         if fate != Fate::Keep && self.fates.last() != Some(&fate) {

@@ -456,3 +456,24 @@ fn a_paused_client_keeps_the_order_of_what_came_in_one_read() {
     assert_eq!(pair.rig.take_calls(), expected);
     assert!(pair.rig.session.wants_read());
 }
+
+#[test]
+fn a_flood_of_messages_is_worked_off_in_turns() {
+    for version in VERSIONS {
+        let mut pair = Pair::open(version, Limits::default());
+        let texts: Vec<_> = (0..1000).map(|number| Call::Text(number.to_string())).collect();
+        for number in 0..1000 {
+            pair.say(&masked(Text, number.to_string().as_bytes()));
+        }
+        let (mut flight, rig) = (pair.flight(), &mut pair.rig);
+        rig.kit.deal();
+        rig.session.handle_input(&mut rig.kit, &mut flight, &mut rig.wire);
+        for share in texts.chunks(32) {
+            assert_eq!(rig.take_calls(), share);
+            let more = share.last() != texts.last();
+            assert_eq!((rig.session.wants_turn(), rig.session.wants_read()), (more, !more));
+            rig.turn();
+        }
+        assert!(!rig.owns_buffers());
+    }
+}

@@ -132,19 +132,20 @@ impl Live {
         &*self.client.0.route.resource
     }
 
-    /// Hands the events in `input` to user code, with the queue in scope, until `input` is used up
-    /// or the queue is full; returns how many bytes were used.
+    /// Hands the events in `input` to user code, with the queue in scope, until `input` or the
+    /// turn's share of messages is used up or the queue is full; returns how many bytes were used.
     #[inline]
     pub(super) fn deliver(&mut self, kit: &mut Kit, input: &mut [u8]) -> usize {
         let mut used = 0;
         while let Some(rest) = input.get_mut(used..).filter(|rest| !rest.is_empty()) {
-            if self.is_paused() {
+            if kit.share == 0 || self.is_paused() {
                 break;
             }
             match self.connection.handle_input(kit.now, rest, &mut kit.pool) {
                 Ok((count, event)) => {
                     used += count;
                     let Some(event) = event else { break };
+                    kit.share -= 1;
                     self.handle_event(kit, event);
                 }
                 Err(error) => {

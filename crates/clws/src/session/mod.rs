@@ -58,10 +58,12 @@ enum Phase {
     },
 }
 
-/// Received bytes that must wait until the send queue is shorter.
+/// Received bytes that wait for the client's next turn, or until it is listened to again.
 #[derive(Debug)]
 struct Stash {
     bytes: Vec<u8>,
+    /// So many at the front are used: what is left is not moved each time a little is taken.
+    used: usize,
 }
 
 /// One client without its socket.
@@ -106,14 +108,20 @@ impl Session {
 
     fn handle_plain(&mut self, kit: &mut Kit, input: &mut [u8], out: &mut dyn Output) {
         match &mut self.phase {
-            Phase::Live(_) => self.run(kit, input, out),
+            Phase::Live(_) => {
+                let used = self.run(kit, input, out);
+                self.keep(kit, input.get(used..).unwrap_or_default());
+            }
             Phase::Opening(_) => self.handle_opening(kit, input, out),
             Phase::Ending { .. } | Phase::Gone { .. } => {}
         }
     }
 
-    /// Lets the connection and user code work on `input`, and writes the answers.
-    fn run(&mut self, kit: &mut Kit, mut input: &mut [u8], out: &mut dyn Output) {
+    /// Lets the connection and user code work on `input`, and writes the answers; gives how many
+    /// bytes were used. The others must wait: the turn's share of messages is used up, or the
+    /// client is not listened to.
+    fn run(&mut self, kit: &mut Kit, mut input: &mut [u8], out: &mut dyn Output) -> usize {
+        let total = input.len();
         loop {
             let deliver = |live: &mut Live, kit: &mut Kit, input: &mut [u8]| {
                 if !live.begun {
@@ -123,14 +131,13 @@ impl Session {
             };
             let Some(used) = self.in_scope(kit, input, out, deliver) else { break };
             input = input.get_mut(used..).unwrap_or_default();
-            if input.is_empty() {
-                break;
-            }
-            if self.is_held() {
-                self.keep(input.to_vec());
+            if input.is_empty() || kit.share == 0 || self.is_held() {
                 break;
             }
         }
+        // After the end nobody wants the rest.
+        let left = if matches!(self.phase, Phase::Live(_)) { input.len() } else { 0 };
+        total - left
     }
 
     /// Runs `work`, and user code in it, with the send queue in the thread's scope, and writes what
@@ -156,9 +163,27 @@ impl Session {
         Some(done)
     }
 
-    /// Keeps received bytes for when the client is listened to again.
-    fn keep(&mut self, bytes: Vec<u8>) {
-        self.stash = Some(Box::new(Stash { bytes }));
+    /// Keeps received bytes for another turn.
+    fn keep(&mut self, kit: &mut Kit, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let mut kept = kit.pool.take();
+            kept.extend_from_slice(bytes);
+            self.stash = Some(Box::new(Stash { bytes: kept, used: 0 }));
+        }
+    }
+
+    /// Goes on with the bytes that were kept.
+    fn run_stash(&mut self, kit: &mut Kit, out: &mut dyn Output) {
+        let mut stash = self.stash.take();
+        let kept = stash.as_mut().and_then(|stash| stash.bytes.get_mut(stash.used..));
+        let used = self.run(kit, kept.unwrap_or_default(), out);
+        let Some(mut stash) = stash else { return };
+        stash.used += used;
+        if stash.used < stash.bytes.len() {
+            self.stash = Some(stash);
+        } else {
+            kit.pool.give(stash.bytes);
+        }
     }
 
     fn after_run(&mut self, kit: &mut Kit, input: &[u8], out: &mut dyn Output) {
@@ -238,10 +263,17 @@ impl Session {
         }
     }
 
-    /// Whether `drained` is due. It waits for the next [`Self::handle_writable`]: were it called as
-    /// soon as it is due, user code that answers it with more would be called from within itself.
+    /// Whether there is something to do for the next [`Self::handle_writable`], whatever the
+    /// socket brings until then.
     #[inline]
     pub(crate) fn wants_turn(&self) -> bool {
+        self.is_drained() || (self.stash.is_some() && !self.is_held())
+    }
+
+    /// Whether `drained` is due. It waits for another turn: were it called as soon as it is due,
+    /// user code that answers it with more would be called from within itself.
+    #[inline]
+    fn is_drained(&self) -> bool {
         let Phase::Live(live) = &self.phase else { return false };
         live.pressed && self.waiting() <= live.limits().send_queue_low
     }
@@ -259,15 +291,14 @@ impl Session {
         if !matches!(&self.phase, Phase::Live(live) if !live.begun) {
             self.flush(kit, &[], out);
             self.review(kit, out);
-            if self.wants_turn() {
+            if self.is_drained() {
                 self.in_scope(kit, &mut [], out, |live, kit, _| live.drained(kit));
             }
             if self.is_held() || self.stash.is_none() {
                 return;
             }
         }
-        let mut bytes = self.stash.take().map_or(Vec::new(), |stash| stash.bytes);
-        self.run(kit, &mut bytes, out);
+        self.run_stash(kit, out);
     }
 
     /// Takes what was sent to this client from elsewhere; it is written by the next
@@ -354,7 +385,7 @@ impl Session {
                 self.phase = Phase::Gone { abort };
             }
             Phase::Live(live) => {
-                if self.stash.is_some() || live.is_held(waiting) {
+                if live.is_held(waiting) {
                     // It could not be heard, so its silence means nothing.
                     live.excuse(now);
                 }

@@ -2,7 +2,7 @@
 
 use super::live::Live;
 use super::wire::Wire;
-use super::{Output, Phase, Session};
+use super::{Output, Phase, Session, Stash};
 use crate::client::{Client, Mail, Shared};
 use crate::encode::Deflating;
 use crate::hub::{Hub, Kit, Place};
@@ -140,7 +140,7 @@ impl Session {
         };
         self.conclude(kit, ready, answer);
         if matches!(self.phase, Phase::Live(_)) {
-            self.run(kit, rest, out);
+            self.handle_plain(kit, rest, out);
         } else {
             self.handle_writable(kit, out);
         }
@@ -156,7 +156,7 @@ impl Session {
                 let Decision { decided } = *decision;
                 self.conclude(kit, ready, decided);
                 if !received.is_empty() && matches!(self.phase, Phase::Live(_)) {
-                    self.keep(received);
+                    self.stash = Some(Box::new(Stash { bytes: received, used: 0 }));
                 }
             }
             _ => {}

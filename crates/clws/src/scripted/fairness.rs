@@ -1,0 +1,127 @@
+//! One client's share of a turn: what is above it waits, in order, and costs no work meanwhile.
+
+use super::{Call, Rig, frames, masked};
+use crate::limits::Limits;
+use clws_proto::frame::OpCode::{Binary, Ping, Pong, Text};
+use std::time::Duration;
+
+/// The texts that were heard since the last look.
+fn heard(rig: &mut Rig) -> Vec<String> {
+    let text = |call| match call {
+        Call::Text(text) => text,
+        other => panic!("{other:?}"),
+    };
+    rig.take_calls().into_iter().map(text).collect()
+}
+
+fn numbered(count: usize) -> (Vec<u8>, Vec<String>) {
+    let texts: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+    (texts.iter().flat_map(|text| masked(Text, text.as_bytes())).collect(), texts)
+}
+
+/// One read, as an engine hands it over, and none of the turns that follow.
+fn receive_alone(rig: &mut Rig, mut bytes: Vec<u8>) {
+    rig.kit.deal();
+    rig.session.handle_input(&mut rig.kit, &mut bytes, &mut rig.wire);
+}
+
+#[test]
+fn a_flood_of_messages_is_worked_off_in_turns() {
+    let mut rig = Rig::open(Limits::default(), Rig::idle());
+    let (flood, texts) = numbered(1000);
+    receive_alone(&mut rig, flood);
+    for share in texts.chunks(32) {
+        assert_eq!(heard(&mut rig), share);
+        let more = share.last() != texts.last();
+        assert_eq!((rig.session.wants_turn(), rig.session.wants_read()), (more, !more));
+        rig.turn();
+    }
+    assert!(!rig.owns_buffers());
+}
+
+#[test]
+fn the_answers_of_each_turn_leave_in_one_write() {
+    let mut rig = Rig::open(Limits::default(), Rig::idle());
+    let writes = rig.wire.writes;
+    rig.receive(&masked(Text, b"echo").repeat(100));
+    assert_eq!(rig.wire.writes - writes, 4);
+    assert_eq!(frames(&rig.take_sent()).0, vec![(Text, b"echo".to_vec()); 100]);
+}
+
+#[test]
+fn what_one_read_brings_within_the_share_waits_for_nothing() {
+    let mut rig = Rig::open(Limits::default(), Rig::idle());
+    let (burst, texts) = numbered(32);
+    for _ in 0..100 {
+        receive_alone(&mut rig, burst.clone());
+        assert_eq!(heard(&mut rig), texts);
+        assert!(!rig.session.wants_turn() && rig.session.wants_read() && !rig.owns_buffers());
+    }
+}
+
+/// However long the frames are that are not finished, they are no messages yet.
+#[test]
+fn pings_count_and_pieces_of_messages_do_not() {
+    let limits = Limits { turn_messages: 1, ..Limits::default() };
+    let mut rig = Rig::open(limits, Rig::idle());
+    for piece in masked(Binary, &vec![7; 200_000]).chunks(50_000) {
+        receive_alone(&mut rig, piece.to_vec());
+        assert!(!rig.session.wants_turn());
+    }
+    assert_eq!(rig.take_calls(), [Call::Binary(200_000)]);
+    rig.take_sent();
+    receive_alone(&mut rig, [masked(Ping, b"one"), masked(Ping, b"two")].concat());
+    assert_eq!(frames(&rig.take_sent()).0, [(Pong, b"one".to_vec())]);
+    rig.turn();
+    assert_eq!(frames(&rig.take_sent()).0, [(Pong, b"two".to_vec())]);
+}
+
+/// Turns do not excuse a message that is not finished: a peer could keep it so for ever.
+#[test]
+fn a_flood_does_not_stop_the_time_of_an_unfinished_message() {
+    let limits = Limits { turn_messages: 1, ..Limits::default() };
+    let mut rig = Rig::open(limits, Rig::idle());
+    rig.receive(&[0x01, 0x81, 0, 0, 0, 0, b'x']);
+    receive_alone(&mut rig, masked(Ping, b"").repeat(1000));
+    for _ in 0..30 {
+        rig.kit.now += Duration::from_secs(1);
+        if rig.session.deadline().is_some_and(|deadline| deadline <= rig.kit.now) {
+            rig.session.handle_timeout(&mut rig.kit, &mut rig.wire);
+        }
+        rig.turn();
+    }
+    let calls = rig.take_calls();
+    let [Call::Disconnected(closed)] = &*calls else { panic!("{calls:?}") };
+    let timeout = crate::Cause::Protocol(crate::ProtocolError::MessageTimeout);
+    assert_eq!(closed.cause, timeout);
+}
+
+#[test]
+fn a_client_that_is_paused_amid_its_share_goes_on_where_it_was() {
+    let pauses = Box::new(|client: &crate::Client, call: &Call| {
+        if *call == Call::Text("40".into()) {
+            client.pause_reading();
+        }
+    });
+    let mut rig = Rig::open(Limits::default(), pauses);
+    let (flood, texts) = numbered(100);
+    rig.receive(&flood);
+    assert_eq!(heard(&mut rig), texts[..=40]);
+    assert!(!rig.session.wants_turn() && !rig.session.wants_read());
+    rig.client().resume_reading();
+    rig.collect_mail();
+    assert_eq!(heard(&mut rig), texts[41..]);
+}
+
+/// Work done for bytes that wait is a constant for each turn, not their number again.
+#[test]
+fn bytes_that_wait_are_not_moved_at_each_turn() {
+    let mut rig = Rig::open(Limits::default(), Rig::idle());
+    let (flood, _) = numbered(1000);
+    receive_alone(&mut rig, flood);
+    let stash = |rig: &Rig| rig.session.stash.as_ref().map(|stash| stash.bytes.as_ptr());
+    let place = stash(&rig).expect("bytes wait");
+    rig.turn();
+    rig.turn();
+    assert_eq!(stash(&rig), Some(place));
+}
