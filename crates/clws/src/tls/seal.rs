@@ -53,10 +53,8 @@ impl TlsStage {
         if std::mem::replace(&mut self.closed, true) || self.is_handshaking() {
             return;
         }
-        self.settle();
         let mut alert = [0; 256];
-        if let Some(mut traffic) = self.traffic()
-            && let Ok(count) = traffic.queue_close_notify(&mut alert)
+        if let Some(Ok(count)) = self.with_traffic(|traffic| traffic.queue_close_notify(&mut alert))
         {
             self.unsent.extend_from_slice(alert.get(..count).unwrap_or_default());
         }
@@ -76,23 +74,19 @@ impl TlsStage {
         Sealing { stage: self, buffers, out }
     }
 
-    /// Collects what TLS itself has to say.
-    fn settle(&mut self) {
+    /// Collects what TLS itself has to say, then lets `seal` work, if the connection can send.
+    fn with_traffic<T>(
+        &mut self,
+        seal: impl FnOnce(&mut WriteTraffic<'_, ServerConnectionData>) -> T,
+    ) -> Option<T> {
         loop {
+            // The kept beginning of a message is part of the connection's state.
             match self.conn.process_tls_records(&mut self.partial).state {
                 Ok(ConnectionState::EncodeTlsData(mut said)) => append(&mut self.unsent, &mut said),
                 Ok(ConnectionState::TransmitTlsData(done)) => done.done(),
-                _ => break,
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => return Some(seal(&mut traffic)),
+                _ => return None,
             }
-        }
-    }
-
-    /// What seals, if the connection can send.
-    fn traffic(&mut self) -> Option<WriteTraffic<'_, ServerConnectionData>> {
-        // The kept beginning of a message is part of the connection's state.
-        match self.conn.process_tls_records(&mut self.partial).state {
-            Ok(ConnectionState::WriteTraffic(traffic)) => Some(traffic),
-            _ => None,
         }
     }
 }
@@ -107,9 +101,6 @@ pub(crate) struct Sealing<'a> {
 impl Output for Sealing<'_> {
     /// Takes as much as the socket takes, and at most one buffer of records beyond that.
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        if !self.stage.closed {
-            self.stage.settle();
-        }
         self.stage.flush(self.out)?;
         if self.stage.has_unsent() || self.stage.closed {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -118,31 +109,9 @@ impl Output for Sealing<'_> {
         let mut taken = 0;
         loop {
             let (plain, sealed) = self.seal(&mut source)?;
-            if plain == 0 {
-                return Ok(taken);
-            }
             taken += plain;
-            let records = self.buffers.sealed.get(..sealed).unwrap_or_default();
-            match self.out.write(&[IoSlice::new(records)]) {
-                Ok(count) if count == sealed => {}
-                Ok(count) => {
-                    self.keep(count, sealed);
-                    return Ok(taken);
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => {
-                        self.keep(0, sealed);
-                        return Ok(taken);
-                    }
-                    io::ErrorKind::Interrupted => {
-                        self.keep(0, sealed);
-                        self.stage.flush(self.out)?;
-                        if self.stage.has_unsent() {
-                            return Ok(taken);
-                        }
-                    }
-                    _ => return Err(error),
-                },
+            if plain == 0 || !self.send(sealed)? || source.is_empty() {
+                return Ok(taken);
             }
         }
     }
@@ -153,27 +122,44 @@ impl Sealing<'_> {
     fn seal(&mut self, source: &mut Source<'_>) -> io::Result<(usize, usize)> {
         let Buffers { sealed, gathered, .. } = &mut *self.buffers;
         sealed.resize(SEALED, 0);
-        let Some(mut traffic) = self.stage.traffic() else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
-        let (mut taken, mut filled) = (0, 0);
-        while filled + RECORD + 1024 <= SEALED {
-            let piece = source.next(gathered);
-            if piece.is_empty() {
-                break;
+        let done = self.stage.with_traffic(|traffic| {
+            let (mut taken, mut filled) = (0, 0);
+            while filled + RECORD + 1024 <= SEALED {
+                let piece = source.next(gathered);
+                if piece.is_empty() {
+                    break;
+                }
+                let room = sealed.get_mut(filled..).unwrap_or_default();
+                filled += traffic.encrypt(piece, room).map_err(|error| failure(&error))?;
+                taken += piece.len();
             }
-            let room = sealed.get_mut(filled..).unwrap_or_default();
-            filled += traffic.encrypt(piece, room).map_err(|error| failure(&error))?;
-            taken += piece.len();
-        }
-        Ok((taken, filled))
+            Ok((taken, filled))
+        });
+        done.unwrap_or_else(|| Err(io::ErrorKind::BrokenPipe.into()))
     }
 
-    /// Keeps what the socket did not take.
-    fn keep(&mut self, written: usize, sealed: usize) {
-        let rest = self.buffers.sealed.get(written..sealed).unwrap_or_default();
-        self.stage.unsent = rest.to_vec();
-        self.stage.sent = 0;
+    /// Writes the first `sealed` bytes of the buffer, behind what TLS itself had to say; whether
+    /// all of them are out.
+    fn send(&mut self, sealed: usize) -> io::Result<bool> {
+        let records = self.buffers.sealed.get(..sealed).unwrap_or_default();
+        let (written, again) = if self.stage.has_unsent() {
+            (0, true)
+        } else {
+            match self.out.write(&[IoSlice::new(records)]) {
+                Ok(count) => (count, false),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => (0, false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (0, true),
+                Err(error) => return Err(error),
+            }
+        };
+        if written < sealed {
+            let rest = records.get(written..).unwrap_or_default();
+            self.stage.unsent.extend_from_slice(rest);
+        }
+        if again {
+            self.stage.flush(self.out)?;
+        }
+        Ok(!self.stage.has_unsent())
     }
 }
 
@@ -189,6 +175,10 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
+    fn is_empty(&self) -> bool {
+        self.slices.is_empty()
+    }
+
     /// The next piece of at most one record: from where it stands, if that fills a record or is
     /// the last; else gathered from several slices.
     fn next<'b>(&mut self, gathered: &'b mut Vec<u8>) -> &'b [u8]
