@@ -87,7 +87,7 @@ impl Load {
         let open = |path: &str| -> Result<TcpStream> {
             let mut stream = TcpStream::connect(address)?;
             if !bare {
-                wire::open(&mut stream, path)?;
+                wire::open(&mut stream, address.port(), path, None)?;
             }
             Ok(stream)
         };

@@ -1,4 +1,5 @@
-//! The `echo` measurement: every scenario on every server, in turns, and the verdict on clws.
+//! The measurements of an echo, plain, over TLS and compressed: every scenario on every server, in
+//! turns, and the verdict on clws.
 
 use std::fs;
 use std::io::{Error, ErrorKind, IsTerminal, Result, stderr};
@@ -10,7 +11,7 @@ use clap::Args;
 use crate::load::Load;
 use crate::measure::Cpu;
 use crate::report::{self, Run, Table};
-use crate::scenario::{ALL, Scenario, ScenarioId};
+use crate::scenario::{Scenario, ScenarioId};
 use crate::server::{Launch, Server};
 
 /// Server CPU time per message, side by side.
@@ -47,17 +48,19 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
 }
 
 /// Measures and prints; false when `--check` was asked for and a target was missed.
-pub(crate) fn run(args: &EchoArgs, launch: &Launch) -> Result<bool> {
-    let servers = launch.available(&crate::chosen(&args.servers));
-    if servers.is_empty() {
-        return Err(Error::new(ErrorKind::NotFound, "no server to measure"));
-    }
-    let scenarios = ALL
+pub(crate) fn run(
+    args: &EchoArgs,
+    scenarios: &'static [Scenario],
+    launch: &Launch,
+) -> Result<bool> {
+    let chosen = scenarios
         .iter()
         .filter(|scenario| args.scenarios.is_empty() || args.scenarios.contains(&scenario.id));
     let mut tables = Vec::new();
-    for scenario in scenarios {
-        let table = measure(args, launch, scenario, &servers)?;
+    for scenario in chosen {
+        let launch = Launch { layer: scenario.layer, ..launch.clone() };
+        let servers = servers(args, &launch, tables.is_empty())?;
+        let table = measure(args, &launch, scenario, &servers)?;
         table.print();
         tables.push(table);
     }
@@ -66,6 +69,18 @@ pub(crate) fn run(args: &EchoArgs, launch: &Launch) -> Result<bool> {
         fs::write(file, format!("{:#}\n", report::to_json(&tables)))?;
     }
     Ok(met || !args.check)
+}
+
+/// Who takes part; says on stderr who does not, `first` of all.
+fn servers(args: &EchoArgs, launch: &Launch, first: bool) -> Result<Vec<Server>> {
+    let named = |server: &Server| args.servers.is_empty() || args.servers.contains(server);
+    let wanted: Vec<Server> =
+        Server::for_layer(launch.layer).iter().copied().filter(named).collect();
+    let servers = launch.available(&wanted, first);
+    if servers.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, "no server to measure"));
+    }
+    Ok(servers)
 }
 
 fn measure(
@@ -106,6 +121,7 @@ fn one_run(args: &EchoArgs, launch: &Launch, scenario: &Scenario, server: Server
     let cpu = Cpu::settled(running.pid())?.since(before);
     Ok(Run {
         micros: cpu.used_ns as f64 / 1e3 / count.messages as f64,
+        bytes: count.bytes as f64 / count.messages as f64,
         per_second: count.messages as f64 / count.elapsed.as_secs_f64(),
         waited: cpu.waited_ns as f64 / 1e9 / count.elapsed.as_secs_f64(),
     })

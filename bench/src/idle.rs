@@ -5,14 +5,21 @@
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use rustls::ClientConfig;
+
+use crate::channel::Channel;
 use crate::measure::Memory;
+use crate::scenario::{Layer, Scenario, ScenarioId};
+use crate::secure;
 use crate::server::{Launch, Server};
+use crate::talk::Talk;
 use crate::wire::{self, Kind};
 
 /// Clients per source address: ephemeral ports are counted per address.
@@ -33,18 +40,46 @@ pub(crate) struct IdleArgs {
     /// Bytes of payload in the one message each client exchanges
     #[arg(long, default_value_t = 16 * 1024)]
     pub message: usize,
+    /// Over TLS
+    #[arg(long, conflicts_with_all = ["deflate", "takeover"])]
+    pub tls: bool,
+    /// With permessage-deflate
+    #[arg(long)]
+    pub deflate: bool,
+    /// With context takeover in both directions
+    #[arg(long, requires = "deflate")]
+    pub takeover: bool,
+}
+
+impl IdleArgs {
+    pub(crate) const fn layer(&self) -> Layer {
+        match (self.tls, self.deflate) {
+            (true, _) => Layer::Tls,
+            (_, true) => Layer::Deflate { takeover: self.takeover },
+            _ => Layer::Plain,
+        }
+    }
 }
 
 /// Measures one server after the other and prints a table.
 pub(crate) fn run(args: &IdleArgs, launch: &Launch) -> Result<()> {
     raise_file_limit(u64::from(args.clients) + OTHER_FILES)?;
-    println!("{} idle clients, bytes of server memory each", args.clients);
+    let layer = match launch.layer {
+        Layer::Plain => "",
+        Layer::Tls => " over TLS",
+        Layer::Deflate { takeover: false } => " with permessage-deflate",
+        Layer::Deflate { takeover: true } => " with permessage-deflate and context takeover",
+    };
+    println!("{} idle clients{layer}, bytes of server memory each", args.clients);
     println!("{:<18} {:>24} {:>24}", "", "after the handshake", "after one message");
     println!(
         "{:<18} {:>12} {:>11} {:>12} {:>11}",
         "server", "private", "resident", "private", "resident"
     );
-    for server in launch.available(&crate::chosen(&args.servers)) {
+    let named = |server: &Server| args.servers.is_empty() || args.servers.contains(server);
+    let wanted: Vec<Server> =
+        Server::for_layer(launch.layer).iter().copied().filter(named).collect();
+    for server in launch.available(&wanted, true) {
         let (opened, used) = measure(args, launch, server)
             .map_err(|error| Error::new(error.kind(), format!("{}: {error}", server.name())))?;
         println!(
@@ -62,13 +97,19 @@ pub(crate) fn run(args: &IdleArgs, launch: &Launch) -> Result<()> {
 fn measure(args: &IdleArgs, launch: &Launch, server: Server) -> Result<(Memory, Memory)> {
     let running = launch.start(server)?;
     let bare = server == Server::Bare;
+    let tls = match launch.layer {
+        Layer::Tls => Some(secure::client()?),
+        Layer::Plain | Layer::Deflate { .. } => None,
+    };
     let before = Memory::settled(running.pid())?;
     let mut clients = Vec::with_capacity(args.clients as usize);
     for number in 0..args.clients as usize {
-        clients.push(open(running.address, number, bare)?);
+        let mut channel = connect(running.address, number, tls.as_ref())?;
+        wire::open_for(&mut channel, running.address.port(), launch.layer, bare)?;
+        clients.push(channel);
     }
     let opened = Memory::settled(running.pid())?;
-    exchange(&mut clients, args.message, bare)?;
+    exchange(&mut clients, args.message, launch.layer, bare)?;
     let used = Memory::settled(running.pid())?;
     Ok((per_client(before, opened, args.clients), per_client(before, used, args.clients)))
 }
@@ -81,39 +122,44 @@ fn per_client(before: Memory, after: Memory, clients: u32) -> Memory {
     }
 }
 
-/// Connects from one of several loopback addresses and opens a WebSocket.
-fn open(address: SocketAddr, number: usize, bare: bool) -> Result<TcpStream> {
+/// Connects from one of several loopback addresses.
+fn connect(address: SocketAddr, number: usize, tls: Option<&Arc<ClientConfig>>) -> Result<Channel> {
     let source = Ipv4Addr::new(127, 0, 0, 1 + (number / PER_ADDRESS) as u8);
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
     bind(&socket, &SocketAddrV4::new(source, 0))?;
-    connect(&socket, &address)?;
-    let mut stream = TcpStream::from(socket);
+    rustix::net::connect(&socket, &address)?;
+    let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    if bare {
-        wire::open_bare(&mut stream, "/echo")?;
-    } else {
-        wire::open(&mut stream, "/echo")?;
-    }
-    Ok(stream)
+    Channel::new(stream, tls)
 }
 
 /// Has every client in turn send one message and read its echo.
-fn exchange(clients: &mut [TcpStream], len: usize, bare: bool) -> Result<()> {
-    let payload = wire::payload(Kind::Binary, len)?;
-    let mut frame = Vec::new();
-    wire::push_frame(&mut frame, Kind::Binary, &payload, Some(wire::random_mask()?));
-    let mut expected = Vec::new();
-    wire::push_frame(&mut expected, Kind::Binary, &payload, None);
-    if bare {
-        expected.clone_from(&frame);
-    }
-    let mut reply = vec![0; expected.len()];
+fn exchange(clients: &mut [Channel], len: usize, layer: Layer, bare: bool) -> Result<()> {
+    let scenario = Scenario {
+        id: ScenarioId::Medium,
+        title: "",
+        clients: clients.len(),
+        kind: Kind::Binary,
+        payload: len,
+        in_flight: 1,
+        layer,
+        target: 1.0,
+    };
+    let mut talk = Talk::new(&scenario, 0, &wire::payload(Kind::Binary, len)?, bare)?;
+    let mut buffer = vec![0; 64 * 1024];
     for client in clients {
-        client.write_all(&frame)?;
-        client.read_exact(&mut reply)?;
-        if reply != expected {
-            return Err(Error::new(ErrorKind::InvalidData, "a reply differs from what was sent"));
+        talk.restart();
+        talk.begin(true);
+        client.write_all(talk.batch())?;
+        loop {
+            let count = client.read(&mut buffer)?;
+            if count == 0 {
+                return Err(Error::new(ErrorKind::UnexpectedEof, "the connection ended"));
+            }
+            if talk.take(&buffer[..count])? {
+                break;
+            }
         }
     }
     Ok(())

@@ -1,22 +1,24 @@
-//! The load generator: one thread, one epoll, frames encoded once, replies counted by bytes.
+//! The load generator: one thread, one epoll, messages encoded once.
 //!
-//! Every client writes its batch (the frames it keeps in flight) in one piece and writes it again
-//! when all replies are in. Replies are compared with what must come: the first and the last batch
-//! of each client and run whole, the others by their first header and their exact length.
+//! Every client writes its batch in one piece and the next one when all replies are in; `talk` says
+//! what they are. Without compression the replies of the first and the last batch of each client
+//! and run are compared byte for byte, the others by their first header and their exact length.
 
-use std::io::{Error, ErrorKind, Result};
+use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustls::ClientConfig;
 
-use crate::scenario::Scenario;
-use crate::wire;
+use crate::channel::Channel;
+use crate::scenario::{Layer, Scenario};
+use crate::talk::Talk;
+use crate::{secure, wire};
 
 /// Bytes read at once.
 const BUFFER: usize = 256 * 1024;
@@ -28,6 +30,8 @@ const STALL: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 pub(crate) struct Count {
     /// Messages sent and answered.
     pub messages: u64,
+    /// Bytes of the answers, without TLS.
+    pub bytes: u64,
     /// From the first write to the last reply.
     pub elapsed: Duration,
 }
@@ -39,18 +43,14 @@ pub(crate) struct Load {
     clients: Vec<Client>,
     buffer: Vec<u8>,
     in_flight: u64,
-    /// The replies to one batch; none where the client's own bytes come back.
-    replies: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
 struct Client {
-    stream: TcpStream,
-    batch: Vec<u8>,
+    channel: Channel,
+    talk: Talk,
     sent: usize,
-    received: usize,
-    /// Compare this batch's replies byte for byte.
-    compare: bool,
+    received: u64,
 }
 
 /// Whether a client that has all its replies begins again.
@@ -65,19 +65,22 @@ impl Load {
     /// protocol and the client's own bytes are expected back.
     pub(crate) fn connect(address: SocketAddr, scenario: &Scenario, bare: bool) -> Result<Self> {
         let payload = wire::payload(scenario.kind, scenario.payload)?;
+        let tls = match scenario.layer {
+            Layer::Tls => Some(secure::client()?),
+            Layer::Plain | Layer::Deflate { .. } => None,
+        };
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let mut clients = Vec::with_capacity(scenario.clients);
         for token in 0..scenario.clients {
-            let stream = open(address, bare)?;
-            let mask = Some(wire::random_mask()?);
-            let batch = encode(scenario, &payload, mask);
+            let channel = open(address, scenario.layer, tls.as_ref(), bare)?;
+            let talk = Talk::new(scenario, token, &payload, bare)?;
             let interest = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
-            epoll::add(&epoll, &stream, EventData::new_u64(token as u64), interest)?;
-            clients.push(Client { stream, batch, sent: 0, received: 0, compare: true });
+            let data = EventData::new_u64(token as u64);
+            epoll::add(&epoll, channel.stream(), data, interest)?;
+            clients.push(Client { channel, talk, sent: 0, received: 0 });
         }
-        let replies = (!bare).then(|| encode(scenario, &payload, None));
         let in_flight = scenario.in_flight as u64;
-        Ok(Self { epoll, clients, buffer: vec![0; BUFFER], in_flight, replies })
+        Ok(Self { epoll, clients, buffer: vec![0; BUFFER], in_flight })
     }
 
     /// Keeps every client's messages in flight for `time`, then waits for the last replies.
@@ -89,6 +92,7 @@ impl Load {
         let mut batches = 0;
         let mut open = self.clients.len();
         for client in &mut self.clients {
+            client.received = 0;
             client.begin(true)?;
         }
         let mut phase = Phase::Keep;
@@ -100,106 +104,87 @@ impl Load {
             }
             if phase == Phase::Keep && began.elapsed() >= time {
                 phase = Phase::Drain;
-                self.clients.iter_mut().for_each(|client| client.compare = true);
+                self.clients.iter_mut().for_each(|client| client.talk.compare());
             }
             for event in events.drain(..) {
                 let client = &mut self.clients[event.data.u64() as usize];
-                let done = client.advance(phase, &mut self.buffer, self.replies.as_deref())?;
+                let done = client.advance(phase, &mut self.buffer)?;
                 batches += done;
                 if phase == Phase::Drain && done > 0 {
                     open -= 1;
                 }
             }
         }
-        Ok(Count { messages: batches * self.in_flight, elapsed: began.elapsed() })
+        let bytes = self.clients.iter().map(|client| client.received).sum();
+        Ok(Count { messages: batches * self.in_flight, bytes, elapsed: began.elapsed() })
     }
 }
 
 impl Client {
     fn begin(&mut self, compare: bool) -> Result<()> {
-        (self.sent, self.received, self.compare) = (0, 0, compare);
+        self.sent = 0;
+        self.talk.begin(compare);
         self.write()
     }
 
     fn write(&mut self) -> Result<()> {
-        while self.sent < self.batch.len() {
-            match send(&self.stream, &self.batch[self.sent..], SendFlags::NOSIGNAL) {
+        loop {
+            let rest = &self.talk.batch()[self.sent..];
+            let done = if rest.is_empty() {
+                self.channel.flush().map(|()| 0)
+            } else {
+                self.channel.write(rest)
+            };
+            match done {
+                Ok(0) => return Ok(()),
                 Ok(count) => self.sent += count,
-                Err(Errno::AGAIN) => break,
-                Err(error) => return Err(error.into()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
     }
 
     /// Writes and reads what the socket allows; says how many batches were completed.
-    fn advance(&mut self, phase: Phase, buffer: &mut [u8], replies: Option<&[u8]>) -> Result<u64> {
+    fn advance(&mut self, phase: Phase, buffer: &mut [u8]) -> Result<u64> {
         self.write()?;
         let mut done = 0;
         loop {
-            let count = match recv(&self.stream, &mut *buffer, RecvFlags::empty()) {
-                Ok((0, _)) => {
+            let count = match self.channel.read(buffer) {
+                Ok(0) => {
                     let what = "the server ended the connection";
                     return Err(Error::new(ErrorKind::UnexpectedEof, what));
                 }
-                Ok((count, _)) => count,
-                Err(Errno::AGAIN) => return Ok(done),
-                Err(error) => return Err(error.into()),
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(done),
+                Err(error) => return Err(error),
             };
-            if self.take(&buffer[..count], replies)? {
+            self.received += count as u64;
+            if self.talk.take(&buffer[..count])? {
                 done += 1;
                 if phase == Phase::Keep {
                     self.begin(false)?;
                 }
             }
-            // A short read emptied the socket; more bytes are a new edge.
-            if count < buffer.len() {
+            if self.channel.is_emptied(count, buffer.len()) {
                 return Ok(done);
             }
         }
     }
-
-    /// Counts and checks received bytes; true when they complete the batch.
-    fn take(&mut self, bytes: &[u8], replies: Option<&[u8]>) -> Result<bool> {
-        const HEADER: usize = 2;
-        let replies = replies.unwrap_or(&self.batch);
-        let end = self.received + bytes.len();
-        let Some(expected) = replies.get(self.received..end) else {
-            return Err(Error::new(ErrorKind::InvalidData, "more bytes came than were due"));
-        };
-        let checked = match (self.compare, self.received) {
-            (true, _) => bytes.len(),
-            (false, 0) => bytes.len().min(HEADER),
-            (false, _) => 0,
-        };
-        if bytes[..checked] != expected[..checked] {
-            let text = format!("a reply differs from what was sent, at {}..{end}", self.received);
-            return Err(Error::new(ErrorKind::InvalidData, text));
-        }
-        self.received = end;
-        Ok(end == replies.len())
-    }
 }
 
-fn open(address: SocketAddr, bare: bool) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(address)?;
+fn open(
+    address: SocketAddr,
+    layer: Layer,
+    tls: Option<&Arc<ClientConfig>>,
+    bare: bool,
+) -> Result<Channel> {
+    let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    if bare {
-        wire::open_bare(&mut stream, "/echo")?;
-    } else {
-        wire::open(&mut stream, "/echo")?;
-    }
-    stream.set_nonblocking(true)?;
-    Ok(stream)
-}
-
-fn encode(scenario: &Scenario, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
-    let mut batch = Vec::with_capacity((payload.len() + 14) * scenario.in_flight);
-    for _ in 0..scenario.in_flight {
-        wire::push_frame(&mut batch, scenario.kind, payload, mask);
-    }
-    batch
+    let mut channel = Channel::new(stream, tls)?;
+    wire::open_for(&mut channel, address.port(), layer, bare)?;
+    channel.stream().set_nonblocking(true)?;
+    Ok(channel)
 }
 
 #[cfg(test)]
@@ -219,6 +204,7 @@ mod tests {
         kind: Kind::Binary,
         payload: 100,
         in_flight: 3,
+        layer: Layer::Plain,
         target: 1.0,
     };
 

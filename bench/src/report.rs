@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::scenario::Scenario;
+use crate::scenario::{Layer, Scenario};
 use crate::server::Server;
 
 /// One run of one server.
@@ -12,6 +12,8 @@ pub(crate) struct Run {
     pub micros: f64,
     /// Messages per second of wall time.
     pub per_second: f64,
+    /// Bytes of one answer, with its frame's header and without TLS.
+    pub bytes: f64,
     /// Share of the wall time the server was ready but something else had its core.
     pub waited: f64,
 }
@@ -23,7 +25,7 @@ pub(crate) struct Table {
     rows: Vec<(Server, Vec<Run>)>,
 }
 
-/// Ratios to `bare` over the rounds.
+/// Ratios to another server over the rounds.
 #[derive(Clone, Copy, Debug)]
 struct Ratio {
     median: f64,
@@ -51,11 +53,19 @@ impl Table {
         Some(median(self.runs(server)?.iter().map(|run| run.micros)))
     }
 
-    /// Each round's run against the same round's `bare`: what disturbs both cancels out.
+    /// The server that others are compared with.
+    fn base(&self) -> Server {
+        match self.scenario.layer {
+            Layer::Plain | Layer::Tls => Server::Bare,
+            Layer::Deflate { .. } => Server::Clws,
+        }
+    }
+
+    /// Each round's run against the same round's base: what disturbs both cancels out.
     fn ratio(&self, server: Server) -> Option<Ratio> {
-        let bare = self.runs(Server::Bare)?;
+        let base = self.runs(self.base())?;
         let runs = self.runs(server)?;
-        let ratios = || runs.iter().zip(bare).map(|(run, bare)| run.micros / bare.micros);
+        let ratios = || runs.iter().zip(base).map(|(run, base)| run.micros / base.micros);
         Some(Ratio {
             median: median(ratios()),
             min: ratios().fold(f64::INFINITY, f64::min),
@@ -67,18 +77,25 @@ impl Table {
     pub(crate) fn print(&self) {
         println!("\n{}", self.scenario.title);
         println!(
-            "{:<18} {:>12} {:>12} {:>8}  {:<13} {:>6}",
-            "server", "µs CPU/msg", "messages/s", "× bare", "min…max", "waited"
+            "{:<18} {:>12} {:>12} {:>9} {:>8}  {:<13} {:>6}",
+            "server",
+            "µs CPU/msg",
+            "messages/s",
+            "B/answer",
+            format!("× {}", self.base().name()),
+            "min…max",
+            "waited"
         );
         for (server, runs) in &self.rows {
             let micros = median(runs.iter().map(|run| run.micros));
             let rate = median(runs.iter().map(|run| run.per_second));
+            let bytes = median(runs.iter().map(|run| run.bytes));
             let waited = median(runs.iter().map(|run| run.waited));
             let (ratio, spread) = self.ratio(*server).map_or_else(Default::default, |ratio| {
                 (format!("{:.2}", ratio.median), format!("{:.2}…{:.2}", ratio.min, ratio.max))
             });
             println!(
-                "{:<18} {micros:>12.3} {rate:>12.0} {ratio:>8}  {spread:<13} {:>4.0} %",
+                "{:<18} {micros:>12.3} {rate:>12.0} {bytes:>9.0} {ratio:>8}  {spread:<13} {:>4.0} %",
                 server.name(),
                 waited * 100.0
             );
@@ -87,6 +104,25 @@ impl Table {
 
     /// What clws has to keep here and whether it did; nothing where it was not measured.
     fn verdicts(&self) -> Vec<(String, bool)> {
+        match self.scenario.layer {
+            Layer::Plain | Layer::Tls => self.verdicts_beside_bare(),
+            Layer::Deflate { .. } => self.verdicts_beside_others(),
+        }
+    }
+
+    /// With compression: how much more CPU time the others take, which is how many more messages
+    /// clws answers on a core.
+    fn verdicts_beside_others(&self) -> Vec<(String, bool)> {
+        let others = self.rows.iter().filter(|row| row.0 != Server::Clws);
+        let verdict = |(server, _): &(Server, Vec<Run>)| {
+            let (ratio, target) = (self.ratio(*server)?.median, self.scenario.target);
+            let text = format!("clws {ratio:.2} × {}, at least {target:.2}", server.name());
+            Some((text, ratio >= target))
+        };
+        others.filter_map(verdict).collect()
+    }
+
+    fn verdicts_beside_bare(&self) -> Vec<(String, bool)> {
         let mut verdicts = Vec::new();
         let Some(clws) = self.micros(Server::Clws) else { return verdicts };
         if let Some(ratio) = self.ratio(Server::Clws) {
@@ -113,6 +149,7 @@ impl Table {
                 "server": server.name(),
                 "micros_per_message": self.micros(*server),
                 "messages_per_second": median(runs.iter().map(|run| run.per_second)),
+                "bytes_per_answer": median(runs.iter().map(|run| run.bytes)),
                 "ratio": ratio.map(|ratio| ratio.median),
                 "ratio_min": ratio.map(|ratio| ratio.min),
                 "ratio_max": ratio.map(|ratio| ratio.max),
@@ -127,6 +164,7 @@ impl Table {
         json!({
             "scenario": self.scenario.title,
             "clients": self.scenario.clients,
+            "ratio_to": self.base().name(),
             "payload_bytes": self.scenario.payload,
             "in_flight": self.scenario.in_flight,
             "servers": servers.collect::<Vec<_>>(),
@@ -175,14 +213,18 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::ALL;
+    use crate::scenario::{DEFLATE, PLAIN};
 
     fn table(rows: &[(Server, [f64; 3])]) -> Table {
+        table_of(&PLAIN[0], rows)
+    }
+
+    fn table_of(scenario: &'static Scenario, rows: &[(Server, [f64; 3])]) -> Table {
         let servers: Vec<Server> = rows.iter().map(|row| row.0).collect();
-        let mut table = Table::new(&ALL[0], &servers);
+        let mut table = Table::new(scenario, &servers);
         for (place, (_, micros)) in rows.iter().enumerate() {
             for micros in *micros {
-                table.push(place, Run { micros, per_second: 1.0, waited: 0.0 });
+                table.push(place, Run { micros, per_second: 1.0, bytes: 1.0, waited: 0.0 });
             }
         }
         table
@@ -211,6 +253,15 @@ mod tests {
         ]);
         let met: Vec<bool> = table.verdicts().into_iter().map(|verdict| verdict.1).collect();
         assert_eq!(met, [true, false]);
+    }
+
+    #[test]
+    fn with_compression_the_others_are_compared_with_clws() {
+        let table = table_of(&DEFLATE[0], &[(Server::Clws, [10.0; 3]), (Server::Yawc, [16.0; 3])]);
+        let met: Vec<bool> = table.verdicts().into_iter().map(|verdict| verdict.1).collect();
+        assert_eq!(met, [true]);
+        let table = table_of(&DEFLATE[0], &[(Server::Clws, [10.0; 3]), (Server::Ws, [14.0; 3])]);
+        assert!(!table.verdicts()[0].1);
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use crate::peers::Peer;
+use crate::peers::{Deflate, Peer};
+use crate::scenario::Layer;
 
 /// How long a server may take until it accepts.
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -22,9 +23,27 @@ pub(crate) enum Server {
     TokioWebsockets,
     Fastwebsockets,
     TokioTungstenite,
+    SockudoWs,
+    Yawc,
+    Ws,
 }
 
 impl Server {
+    /// The servers that a layer's scenarios are run on.
+    pub(crate) const fn for_layer(layer: Layer) -> &'static [Self] {
+        match layer {
+            Layer::Plain => &[
+                Self::Bare,
+                Self::Clws,
+                Self::TokioWebsockets,
+                Self::Fastwebsockets,
+                Self::TokioTungstenite,
+            ],
+            Layer::Tls => &[Self::Bare, Self::Clws],
+            Layer::Deflate { .. } => &[Self::Clws, Self::SockudoWs, Self::Yawc, Self::Ws],
+        }
+    }
+
     /// The name, as on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -33,16 +52,24 @@ impl Server {
             Self::TokioWebsockets => "tokio-websockets",
             Self::Fastwebsockets => "fastwebsockets",
             Self::TokioTungstenite => "tokio-tungstenite",
+            Self::SockudoWs => "sockudo-ws",
+            Self::Yawc => "yawc",
+            Self::Ws => "ws",
         }
     }
 
-    const fn peer(self) -> Option<Peer> {
-        match self {
-            Self::Clws => None,
-            Self::Bare => Some(Peer::Bare),
-            Self::TokioWebsockets => Some(Peer::TokioWebsockets),
-            Self::Fastwebsockets => Some(Peer::Fastwebsockets),
-            Self::TokioTungstenite => Some(Peer::TokioTungstenite),
+    /// The server within this program; none where it is another one.
+    const fn peer(self, layer: Layer) -> Option<Peer> {
+        match (self, layer) {
+            (Self::Clws, Layer::Deflate { .. }) => Some(Peer::ClwsDeflate),
+            (Self::Clws | Self::Ws, _) => None,
+            (Self::Bare, Layer::Tls) => Some(Peer::BareTls),
+            (Self::Bare, _) => Some(Peer::Bare),
+            (Self::TokioWebsockets, _) => Some(Peer::TokioWebsockets),
+            (Self::Fastwebsockets, _) => Some(Peer::Fastwebsockets),
+            (Self::TokioTungstenite, _) => Some(Peer::TokioTungstenite),
+            (Self::SockudoWs, _) => Some(Peer::SockudoWs),
+            (Self::Yawc, _) => Some(Peer::Yawc),
         }
     }
 }
@@ -58,20 +85,34 @@ pub(crate) struct Launch {
     pub verbose: bool,
     /// Whether the server is told to expect many clients, mostly idle.
     pub many_clients: bool,
+    /// What is between the messages and the socket.
+    pub layer: Layer,
+    /// The level that servers compress with.
+    pub level: u8,
+    /// Where npm installed its packages.
+    pub node_modules: PathBuf,
 }
 
 impl Launch {
-    /// The servers that can be started; says on stderr which are left out and what to do.
-    pub(crate) fn available(&self, servers: &[Server]) -> Vec<Server> {
-        let missing = servers.contains(&Server::Clws) && !self.clws.is_file();
-        if missing {
-            eprintln!(
-                "clws is left out: there is no {}. Build it with `cargo build --release`, \
-                 or name one with --clws.",
-                self.clws.display()
-            );
-        }
-        servers.iter().copied().filter(|server| *server != Server::Clws || !missing).collect()
+    /// The servers that can be started; `tell` says on stderr which are left out and what to do.
+    pub(crate) fn available(&self, servers: &[Server], tell: bool) -> Vec<Server> {
+        let there = |server: &Server| {
+            let (file, how) = match server.peer(self.layer) {
+                Some(_) => return true,
+                None if *server == Server::Ws => {
+                    (self.node_modules.join("ws"), "`cargo xtask bench` installs it")
+                }
+                None => {
+                    (self.clws.clone(), "`cargo build --release` makes it; --clws names another")
+                }
+            };
+            let found = file.exists();
+            if !found && tell {
+                eprintln!("{} is left out: there is no {}; {how}", server.name(), file.display());
+            }
+            found
+        };
+        servers.iter().copied().filter(there).collect()
     }
 
     /// Starts a server on a free port and waits until it accepts.
@@ -107,16 +148,24 @@ impl Launch {
     }
 
     fn command(&self, server: Server, address: SocketAddr) -> Result<Command> {
-        let Some(peer) = server.peer() else {
-            let mut command = self.pinned();
-            command.arg(absolute(&self.clws)?).args(["serve", "--listen", &address.to_string()]);
-            command.args(["--workers", "1", "--origin", "any"]);
-            return Ok(command);
-        };
-        let mut command = self.peer_command(peer, address)?;
-        if self.many_clients {
-            command.arg("--many-clients");
+        match server.peer(self.layer) {
+            Some(peer) => self.peer_command(peer, address),
+            None if server == Server::Ws => self.node_command(address),
+            None => self.clws_command(address),
         }
+    }
+
+    fn clws_command(&self, address: SocketAddr) -> Result<Command> {
+        let mut command = self.pinned();
+        command.arg(absolute(&self.clws)?).args(["serve", "--workers", "1", "--origin", "any"]);
+        // A keepalive ping between the replies would be taken for a wrong one.
+        command.args(["--ping-interval", "off"]);
+        if self.layer == Layer::Tls {
+            command.args(["--listen", "127.0.0.1:0", "--tls-self-signed", "--tls-listen"]);
+        } else {
+            command.arg("--listen");
+        }
+        command.arg(address.to_string());
         Ok(command)
     }
 
@@ -125,7 +174,38 @@ impl Launch {
         let mut command = self.pinned();
         command.arg(std::env::current_exe()?).args(["serve", name.get_name()]);
         command.args(["--listen", &address.to_string()]);
+        if self.many_clients {
+            command.arg("--many-clients");
+        }
+        if let Some(deflate) = self.deflate() {
+            command.args(["--level", &deflate.level.to_string()]);
+            if deflate.takeover {
+                command.arg("--takeover");
+            }
+        }
         Ok(command)
+    }
+
+    /// `ws`, by a script that gets its options as one word of JSON.
+    fn node_command(&self, address: SocketAddr) -> Result<Command> {
+        let Deflate { level, takeover } = self.deflate().unwrap_or_default();
+        let options = serde_json::json!({
+            "host": address.ip().to_string(),
+            "port": address.port(),
+            "level": level,
+            "takeover": takeover,
+        });
+        let mut command = self.pinned();
+        command.arg("node").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/peers/ws.cjs"));
+        command.arg(options.to_string()).env("NODE_PATH", absolute(&self.node_modules)?);
+        Ok(command)
+    }
+
+    const fn deflate(&self) -> Option<Deflate> {
+        match self.layer {
+            Layer::Deflate { takeover } => Some(Deflate { level: self.level, takeover }),
+            Layer::Plain | Layer::Tls => None,
+        }
     }
 
     fn pinned(&self) -> Command {

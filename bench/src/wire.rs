@@ -5,9 +5,10 @@
 //! than taken from a WebSocket library, so that no side is checked against its own code.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
-use std::net::TcpStream;
 
 use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::scenario::Layer;
 
 /// What a message carries; decides the opcode (RFC 6455, section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +31,15 @@ impl Kind {
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
+/// The resource that gives messages back.
+const ECHO: &str = "/echo";
 /// The longest answer to an opening handshake that is read, in bytes.
 const MAX_ANSWER: usize = 8 * 1024;
 
 /// An opening handshake with the headers a script's or a browser's client sends.
-pub(crate) fn handshake_request(port: u16, path: &str) -> String {
+fn handshake_request(port: u16, path: &str, offer: Option<&str>) -> String {
+    let offer = offer.map(|offer| format!("Sec-WebSocket-Extensions: {offer}\r\n"));
+    let offer = offer.unwrap_or_default();
     format!(
         "GET {path} HTTP/1.1\r\n\
          Host: 127.0.0.1:{port}\r\n\
@@ -43,17 +48,23 @@ pub(crate) fn handshake_request(port: u16, path: &str) -> String {
          Sec-WebSocket-Key: {KEY}\r\n\
          Sec-WebSocket-Version: 13\r\n\
          Origin: http://127.0.0.1:{port}\r\n\
-         User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101\r\n\r\n"
+         User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101\r\n\
+         {offer}\r\n"
     )
 }
 
-/// Opens a WebSocket on a connected, blocking socket.
+/// Opens a WebSocket on a connected, blocking stream, with an offer of extensions; gives the head
+/// of the answer.
 ///
 /// # Errors
 /// When the answer is not a 101 with the key's digest, or bytes follow it unasked.
-pub(crate) fn open(stream: &mut TcpStream, path: &str) -> Result<()> {
-    let port = stream.peer_addr()?.port();
-    stream.write_all(handshake_request(port, path).as_bytes())?;
+pub(crate) fn open<S: Read + Write>(
+    stream: &mut S,
+    port: u16,
+    path: &str,
+    offer: Option<&str>,
+) -> Result<String> {
+    stream.write_all(handshake_request(port, path, offer).as_bytes())?;
     let mut answer = Vec::with_capacity(1024);
     let mut chunk = [0; 1024];
     while !answer.ends_with(b"\r\n\r\n") {
@@ -65,9 +76,44 @@ pub(crate) fn open(stream: &mut TcpStream, path: &str) -> Result<()> {
     }
     let text = String::from_utf8_lossy(&answer);
     if text.starts_with("HTTP/1.1 101 ") && text.contains(ACCEPT) {
-        return Ok(());
+        return Ok(text.into_owned());
     }
     Err(refused(&answer))
+}
+
+/// The offer of permessage-deflate, with or without context takeover in both directions.
+const fn deflate_offer(takeover: bool) -> &'static str {
+    if takeover {
+        "permessage-deflate"
+    } else {
+        "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+    }
+}
+
+/// Opens a WebSocket with permessage-deflate.
+///
+/// # Errors
+/// Beyond those of [`open`], when the server does not agree to just that.
+fn open_deflate<S: Read + Write>(
+    stream: &mut S,
+    port: u16,
+    path: &str,
+    takeover: bool,
+) -> Result<()> {
+    let answer = open(stream, port, path, Some(deflate_offer(takeover)))?.to_ascii_lowercase();
+    let agreed = answer.lines().find_map(|line| line.strip_prefix("sec-websocket-extensions:"));
+    let agreed = agreed.unwrap_or_default();
+    let bare = ["server_no_context_takeover", "client_no_context_takeover"];
+    let fits = match takeover {
+        true => !bare.iter().any(|word| agreed.contains(word)),
+        // The client's side is this program's own choice.
+        false => agreed.contains(bare[0]),
+    };
+    if agreed.contains("permessage-deflate") && fits {
+        return Ok(());
+    }
+    let text = format!("permessage-deflate was not agreed as offered: {agreed:?}");
+    Err(Error::new(ErrorKind::InvalidData, text))
 }
 
 fn refused(answer: &[u8]) -> Error {
@@ -75,9 +121,23 @@ fn refused(answer: &[u8]) -> Error {
     Error::new(ErrorKind::InvalidData, format!("opening handshake refused: {head:?}"))
 }
 
+/// Opens what a scenario's clients speak; with `bare` there is no protocol.
+pub(crate) fn open_for<S: Read + Write>(
+    stream: &mut S,
+    port: u16,
+    layer: Layer,
+    bare: bool,
+) -> Result<()> {
+    match layer {
+        _ if bare => open_bare(stream, port, ECHO),
+        Layer::Deflate { takeover } => open_deflate(stream, port, ECHO, takeover),
+        Layer::Plain | Layer::Tls => open(stream, port, ECHO, None).map(drop),
+    }
+}
+
 /// What a socket without a protocol does instead of a handshake: the request comes back.
-pub(crate) fn open_bare(stream: &mut TcpStream, path: &str) -> Result<()> {
-    let request = handshake_request(stream.peer_addr()?.port(), path);
+fn open_bare<S: Read + Write>(stream: &mut S, port: u16, path: &str) -> Result<()> {
+    let request = handshake_request(port, path, None);
     stream.write_all(request.as_bytes())?;
     let mut answer = vec![0; request.len()];
     stream.read_exact(&mut answer)?;
@@ -89,8 +149,18 @@ pub(crate) fn open_bare(stream: &mut TcpStream, path: &str) -> Result<()> {
 
 /// Appends one whole frame to `out`; with a mask it is a client's (RFC 6455, section 5.3).
 pub(crate) fn push_frame(out: &mut Vec<u8>, kind: Kind, payload: &[u8], mask: Option<[u8; 4]>) {
+    push(out, kind.first_byte(), payload, mask);
+}
+
+/// Appends one whole frame with a compressed payload (RFC 7692, section 6).
+pub(crate) fn push_compressed(out: &mut Vec<u8>, payload: &[u8], mask: Option<[u8; 4]>) {
+    const RSV1: u8 = 0x40;
+    push(out, Kind::Text.first_byte() | RSV1, payload, mask);
+}
+
+fn push(out: &mut Vec<u8>, first_byte: u8, payload: &[u8], mask: Option<[u8; 4]>) {
     let mask_bit = if mask.is_some() { 0x80 } else { 0 };
-    out.push(kind.first_byte());
+    out.push(first_byte);
     match payload.len() {
         len @ 0..=125 => out.push(mask_bit | len as u8),
         len @ 126..=0xFFFF => {

@@ -31,6 +31,28 @@ fn every_peer_answers_every_scenario() {
 }
 
 #[test]
+fn the_yardstick_answers_over_tls() {
+    let short = ["tls", "--rounds", "1", "--seconds", "0.05", "--warm-up", "0.01"];
+    let output = bench(&short);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text.lines().filter(|line| line.starts_with("bare")).count(), 2, "{text}");
+}
+
+#[test]
+fn compressed_documents_come_back() {
+    // `ws` is there only where npm installed it.
+    let short = ["--rounds", "1", "--seconds", "0.05", "--warm-up", "0.01"];
+    let servers = ["deflate", "--servers", "clws,sockudo-ws,yawc"];
+    let output = bench(&[servers.as_slice(), &short].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    for server in ["clws", "sockudo-ws", "yawc"] {
+        assert_eq!(text.lines().filter(|line| line.starts_with(server)).count(), 4, "{text}");
+    }
+}
+
+#[test]
 fn a_check_without_clws_fails() {
     let only_bare = ["--servers", "bare,clws", "--scenarios", "small"];
     let short = ["--rounds", "1", "--seconds", "0.02", "--warm-up", "0.01", "--check"];
@@ -43,6 +65,11 @@ fn idle_measures_every_peer() {
     let output = bench(&["idle", "--clients", "50", "--message", "100"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for kind in [["--tls"].as_slice(), &["--deflate"], &["--deflate", "--takeover"]] {
+        let few = ["idle", "--clients", "20", "--message", "2048"];
+        let output = bench(&[few.as_slice(), kind].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
     for peer in ["bare", "tokio-websockets", "fastwebsockets", "tokio-tungstenite"] {
         assert!(text.lines().any(|line| line.starts_with(peer)), "{text}");
     }

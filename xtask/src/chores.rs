@@ -5,15 +5,22 @@
 
 use crate::args::Args;
 use crate::process::{self, cargo, root, target};
-use crate::{Result, server};
+use crate::{Result, node, server};
+
+/// The benchmark's peers on Node.js.
+const BENCH_PACKAGES: &[&str] = &["ws@8.23.0"];
 
 /// `cargo xtask bench ARGS`: the harness gets every argument as it stands.
 pub(crate) fn bench(args: Args) -> Result<()> {
     let manifest = "bench/Cargo.toml";
     require(manifest)?;
     server::binary(None)?;
+    let args = args.rest();
+    if args.iter().any(|word| word == "deflate") {
+        node::install(&target().join("bench-node"), BENCH_PACKAGES)?;
+    }
     let mut harness = cargo();
-    harness.args(["run", "--release", "--manifest-path", manifest, "--"]).args(args.rest());
+    harness.args(["run", "--release", "--manifest-path", manifest, "--"]).args(args);
     process::run(&mut harness)
 }
 

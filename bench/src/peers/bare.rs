@@ -114,7 +114,7 @@ impl Client {
 }
 
 /// Writes until all is written or the socket is full; says how much that was.
-fn send_some(stream: &TcpStream, bytes: &[u8]) -> rustix::io::Result<usize> {
+pub(super) fn send_some(stream: &TcpStream, bytes: &[u8]) -> rustix::io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
         match send(stream, &bytes[sent..], SendFlags::NOSIGNAL) {

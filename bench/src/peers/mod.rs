@@ -4,40 +4,69 @@
 //! this program and are started as processes of their own.
 
 mod bare;
+mod bare_tls;
 mod broadcast;
+mod clws_deflate;
 mod fast_websockets;
+mod sockudo;
 mod tokio_tungstenite;
 mod tokio_websockets;
+mod yawc;
 
 use std::io::Result;
 use std::net::SocketAddr;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
 
 /// A server of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Peer {
     Bare,
+    BareTls,
     TokioTungstenite,
     Fastwebsockets,
     TokioWebsockets,
     BroadcastBare,
     BroadcastClws,
+    ClwsDeflate,
+    SockudoWs,
+    Yawc,
+}
+
+/// How servers compress, each in the same way.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct Deflate {
+    /// 0 to 9
+    #[arg(long, default_value_t = 1)]
+    pub level: u8,
+    /// Context takeover in both directions
+    #[arg(long)]
+    pub takeover: bool,
 }
 
 /// Serves until the process is ended.
 ///
 /// `many_clients` chooses small buffers where a crate's documentation advises them for that case.
-pub(crate) fn serve(peer: Peer, address: SocketAddr, many_clients: bool) -> Result<()> {
+pub(crate) fn serve(
+    peer: Peer,
+    address: SocketAddr,
+    many_clients: bool,
+    deflate: Deflate,
+) -> Result<()> {
     match peer {
         Peer::Bare => bare::serve(address),
+        Peer::BareTls => bare_tls::serve(address),
         Peer::TokioTungstenite => tokio_tungstenite::serve(address, many_clients),
         Peer::Fastwebsockets => fast_websockets::serve(address),
         Peer::TokioWebsockets => tokio_websockets::serve(address),
         Peer::BroadcastBare => broadcast::serve_bare(address),
         Peer::BroadcastClws => broadcast::serve_clws(address),
+        Peer::ClwsDeflate => clws_deflate::serve(address, deflate),
+        Peer::SockudoWs => sockudo::serve(address, deflate),
+        Peer::Yawc => yawc::serve(address, deflate),
     }
 }
 
@@ -53,7 +82,19 @@ fn serve_tasks<F>(address: SocketAddr, task: impl Fn(TcpStream) -> F) -> Result<
 where
     F: Future<Output = ()> + 'static,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    serve_tasks_on(Builder::new_current_thread().enable_io(), address, task)
+}
+
+/// The same on a runtime of the caller's.
+fn serve_tasks_on<F>(
+    runtime: &mut Builder,
+    address: SocketAddr,
+    task: impl Fn(TcpStream) -> F,
+) -> Result<()>
+where
+    F: Future<Output = ()> + 'static,
+{
+    let runtime = runtime.build()?;
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind(address).await?;
         loop {
