@@ -1,5 +1,6 @@
 //! What was typed: the flags, their help and their errors. What they mean is in `serve`.
 
+use crate::deflate::Deflate;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -83,8 +84,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", default_value = "25s", value_parser = interval)]
     pub(crate) ping_interval: Interval,
 
-    /// How to compress messages (permessage-deflate): `off`, or a level from 0 to 9
-    #[arg(long, value_name = "LEVEL", default_value = "1", value_parser = deflate)]
+    #[command(flatten)]
     pub(crate) deflate: Deflate,
 
     /// Let clients of draft-hixie-76 connect too, which know neither binary messages nor pings
@@ -126,21 +126,7 @@ pub(crate) struct Tls {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interval(pub(crate) Option<Duration>);
 
-/// A level of compression, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Deflate(pub(crate) Option<u8>);
-
-fn deflate(text: &str) -> Result<Deflate, String> {
-    if text == "off" {
-        return Ok(Deflate(None));
-    }
-    match text.parse() {
-        Ok(level @ 0..=9) => Ok(Deflate(Some(level))),
-        _ => Err("give a level from 0 to 9, or off".into()),
-    }
-}
-
-fn size(text: &str) -> Result<usize, String> {
+pub(crate) fn size(text: &str) -> Result<usize, String> {
     let lower = text.to_ascii_lowercase();
     let lower = lower.strip_suffix("ib").or(lower.strip_suffix('b')).unwrap_or(&lower);
     let (digits, factor) = match lower.strip_suffix(['k', 'm', 'g']) {

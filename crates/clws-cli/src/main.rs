@@ -1,10 +1,11 @@
 //! `clws`, the ready-made WebSocket server.
 //!
-//! The flags are read in `args`, what they mean is done in `serve`; `chat` and `echo` are the
-//! resources it serves. Only the public face of the library is used here.
+//! The flags are read in `args` and `deflate`, what they mean is done in `serve`; `chat` and `echo`
+//! are the resources it serves. Only the public face of the library is used here.
 
 mod args;
 mod chat;
+mod deflate;
 mod echo;
 mod page;
 mod serve;

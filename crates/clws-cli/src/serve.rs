@@ -5,8 +5,7 @@ use crate::chat::Chat;
 use crate::echo::Echo;
 use crate::page::Page;
 use crate::signals;
-use clws::{ClientCertificates, DeflateConfig, Error, Hosts, Limits, Origin};
-use clws::{Server, ServerHandle, Tls};
+use clws::{ClientCertificates, Error, Hosts, Limits, Origin, Server, ServerHandle, Tls};
 use std::io;
 use tracing::level_filters::LevelFilter;
 
@@ -66,14 +65,11 @@ fn build(flags: &Serve) -> clws::Result<Server> {
     limits.send_queue_high = limits.send_queue_high.max(flags.max_message_size);
     limits.max_clients = flags.max_clients.map(|count| count as usize);
     limits.ping_interval = flags.ping_interval.0;
-    let mut deflate = DeflateConfig::default();
-    deflate.enabled = flags.deflate.0.is_some();
-    deflate.level = flags.deflate.0.unwrap_or(deflate.level);
     let origin = origin(&flags.origin);
     let mut server = Server::builder()
         .limits(limits)
         .hosts(hosts(&flags.host))
-        .deflate(deflate)
+        .deflate(flags.deflate.config())
         .hixie76(flags.hixie76)
         .resource("/", Origin::none(), Page)
         .resource("/echo", origin.clone(), Echo)

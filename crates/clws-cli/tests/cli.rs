@@ -10,7 +10,7 @@ use serving::{Serving, clws};
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
-const FLAGS: [&str; 15] = [
+const FLAGS: [&str; 18] = [
     "--listen",
     "--tls-cert",
     "--tls-key",
@@ -24,6 +24,9 @@ const FLAGS: [&str; 15] = [
     "--max-clients",
     "--ping-interval",
     "--deflate",
+    "--deflate-min-size",
+    "--deflate-takeover",
+    "--deflate-window-bits",
     "--hixie76",
     "--log",
 ];
@@ -91,6 +94,8 @@ fn wrong_flags_exit_with_2() {
     fails(&["serve", "--workers", "0"], 2, "--workers");
     fails(&["serve", "--max-clients", "-1"], 2, "-1");
     fails(&["serve", "--ping-interval", "soon"], 2, "soon");
+    fails(&["serve", "--deflate-takeover", "all"], 2, "all");
+    fails(&["serve", "--deflate-window-bits", "8"], 2, "--deflate-window-bits");
     fails(&["serve", "--log", "loud"], 2, "loud");
     fails(&["serve", "more"], 2, "more");
     fails(&["severe"], 2, "severe");
@@ -107,6 +112,28 @@ fn an_address_that_can_not_be_listened_on_exits_with_1() {
     fails(&["serve", "--listen", &busy], 1, &busy);
     // One that can't be had is enough, wherever it stands.
     fails(&["serve", "--listen", "127.0.0.1:0", "--listen", &busy], 1, &busy);
+}
+
+/// RFC 7692 §7.1: what is answered to an offer that leaves everything to the server.
+#[test]
+fn flags_decide_what_is_agreed_about_compression() {
+    let alone = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    let windows = "server_max_window_bits=10; client_max_window_bits=10";
+    let row = |flags: &[&str], answer: Option<&str>| {
+        let serving = Serving::start(flags);
+        let mut raw = Raw::connect(serving.addresses[0]);
+        let offer = "permessage-deflate; client_max_window_bits";
+        let told = raw.upgrade("/echo", &format!("Sec-WebSocket-Extensions: {offer}\r\n"));
+        assert_eq!(told.header("Sec-WebSocket-Extensions"), answer, "{flags:?}");
+    };
+    row(&[], Some(alone));
+    row(&["--deflate", "off"], None);
+    row(&["--deflate-takeover", "both"], Some("permessage-deflate"));
+    let server = Some("permessage-deflate; client_no_context_takeover");
+    row(&["--deflate-takeover", "server"], server);
+    let client = Some("permessage-deflate; server_no_context_takeover");
+    row(&["--deflate-takeover", "client"], client);
+    row(&["--deflate-window-bits", "10"], Some(&format!("{alone}; {windows}")));
 }
 
 /// SIGTERM and Ctrl-C: clients are told, and the exit is a success.
