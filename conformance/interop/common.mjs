@@ -2,6 +2,7 @@
 // and the checks that every client library can do. A peer brings an adapter with `send`, `next`,
 // `close` and a promise `closed` of `{ code, reason, clean }`.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
 
@@ -10,14 +11,15 @@ export const MEBIBYTE = 1024 * 1024;
 export const MULTIBYTE = 'κόσμε, żółw, 日本語, 🐢🦀, \u{10ffff}';
 export const PATIENCE = 10_000;
 
-export const [, , openAddress, strictAddress] = process.argv;
+const [, , openAddress, strictAddress] = process.argv;
 // Where TLS is spoken, Node itself is told whom to trust (NODE_EXTRA_CA_CERTS).
 const SECURE = process.env.CLWS_CA ? 's' : '';
-export const BASE = `ws${SECURE}://${openAddress}`;
+const BASE = `ws${SECURE}://${openAddress}`;
 export const ECHO = `${BASE}/echo`;
-export const STRICT = `ws${SECURE}://${strictAddress}/echo`;
-export const GOOD_ORIGIN = 'https://good.example';
-export const BAD_ORIGIN = 'https://good.example.evil.example';
+const STRICT = `ws${SECURE}://${strictAddress}/echo`;
+const NOWHERE = `${BASE}/nowhere`;
+const GOOD_ORIGIN = 'https://good.example';
+const BAD_ORIGIN = 'https://good.example.evil.example';
 
 /** Text of `size` bytes, every position telling. */
 export function text(size) {
@@ -136,6 +138,12 @@ export async function closedWith(peer, code) {
   assert.equal(closed.clean, true, 'the closing handshake was not clean');
 }
 
+/** Closes, and waits for the same code from the server. */
+export async function goodbye(peer, code = 1000, reason = undefined) {
+  peer.close(code, reason);
+  await closedWith(peer, code);
+}
+
 /** Sends `message` and expects the same back. */
 export async function echoed(peer, message) {
   peer.send(message);
@@ -149,41 +157,49 @@ export function same(got, want) {
   assert.ok(Buffer.compare(Buffer.from(got), Buffer.from(want)) === 0, 'the content differs');
 }
 
+/**
+ * What every library can do. `refused(status, url, options)` expects a refusal; `header` is what
+ * the version calls the origin.
+ */
+export async function commonChecks(checks, connect, refused, header = 'Origin') {
+  await echoChecks(checks, connect);
+  await limitChecks(checks, connect);
+  await closeChecks(checks, connect);
+  await openingChecks(checks, connect, refused, header);
+  await httpChecks(checks);
+}
+
 /** Echoes of every size, in one connection per kind. */
-export async function echoChecks(checks, connect) {
+async function echoChecks(checks, connect) {
   for (const [kind, make] of [['text', text], ['binary', bytes]]) {
     const peer = await connect(ECHO);
     for (const size of SIZES) {
       await checks.check(`${kind} echo of ${size} bytes`, () => echoed(peer, make(size)));
     }
     await checks.check(`close after ${kind} echoes`, async () => {
-      peer.close(1000, 'thank you');
-      await closedWith(peer, 1000);
+      await goodbye(peer, 1000, 'thank you');
     });
   }
   await checks.check('multi-byte text', async () => {
     const peer = await connect(ECHO);
     await echoed(peer, MULTIBYTE);
     await echoed(peer, MULTIBYTE.repeat(2000));
-    peer.close(1000);
-    await closedWith(peer, 1000);
+    await goodbye(peer);
   });
   await checks.check('a hundred messages keep their order', async () => {
     const peer = await connect(ECHO);
     for (let at = 0; at < 100; at += 1) peer.send(`${at}`);
     for (let at = 0; at < 100; at += 1) assert.equal(await peer.next(), `${at}`);
-    peer.close(1000);
-    await closedWith(peer, 1000);
+    await goodbye(peer);
   });
 }
 
 /** A message of 1 MiB is the largest that is accepted. */
-export async function limitChecks(checks, connect) {
+async function limitChecks(checks, connect) {
   await checks.check('a message of 1 MiB is echoed', async () => {
     const peer = await connect(ECHO);
     await echoed(peer, bytes(MEBIBYTE));
-    peer.close(1000);
-    await closedWith(peer, 1000);
+    await goodbye(peer);
   });
   await checks.check('a message over 1 MiB is answered with 1009', async () => {
     const peer = await connect(ECHO);
@@ -192,8 +208,49 @@ export async function limitChecks(checks, connect) {
   });
 }
 
+/** A client may close with a code of its application's. */
+async function closeChecks(checks, connect) {
+  await checks.check('a close code of the application comes back', async () => {
+    await goodbye(await connect(ECHO), 4321, 'own reason');
+  });
+}
+
+/** Pings by whatever of a peer has a `ping` and emits `pong`. */
+export async function pingChecks(checks, connect, emitter) {
+  await checks.check('a ping with payload gets its pong', async () => {
+    const peer = await connect(ECHO);
+    for (const payload of ['', 'are you there?', 'x'.repeat(125)]) {
+      const pong = once(emitter(peer), 'pong');
+      emitter(peer).ping(payload);
+      const [answer] = await inTime(pong, 'pong');
+      assert.equal(`${answer ?? ''}`, payload);
+    }
+    await goodbye(peer);
+  });
+}
+
+/** Sends `whole` in fragments, some of them empty or tiny, by `send(piece, fin)`. */
+export async function fragmentsEchoed(peer, whole, send) {
+  const cuts = [0, 1, 1, 126, 65_662, whole.length];
+  for (let at = 1; at < cuts.length; at += 1) {
+    await send(whole.slice(cuts[at - 1], cuts[at]), at === cuts.length - 1);
+  }
+  same(await peer.next(), whole);
+}
+
+/** Who is let in. */
+async function openingChecks(checks, connect, refused, header) {
+  await checks.check('an unknown path is refused with 404', () => refused(404, NOWHERE, {}));
+  await checks.check(`a wrong ${header} is refused with 403`, () => {
+    return refused(403, STRICT, { origin: BAD_ORIGIN });
+  });
+  await checks.check(`the right ${header} is admitted`, async () => {
+    await goodbye(await connect(STRICT, { origin: GOOD_ORIGIN }));
+  });
+}
+
 /** What plain HTTP gets. */
-export async function httpChecks(checks) {
+async function httpChecks(checks) {
   await checks.check('plain GET of a WebSocket resource is answered with 426', async () => {
     const answer = await get('/echo');
     assert.equal(answer.statusCode, 426);

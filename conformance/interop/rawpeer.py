@@ -66,14 +66,15 @@ def answer_to(address, path, changes, piece=4096):
         return read_answer(stream)
 
 
-class Peer:
-    """An open connection to `/echo`."""
+class Line:
+    """A connection, its opening handshake sent by `pieces`, a write each."""
 
-    def __init__(self, address):
+    def __init__(self, address, pieces):
         self.connection = dial(address)
         self.stream = self.connection.makefile("rb")
-        self.connection.sendall(request(address, "/echo", {}))
-        equal(read_answer(self.stream)[0], 101, "status")
+        for piece in pieces:
+            self.connection.sendall(piece)
+        self.status, self.headers = read_answer(self.stream)
 
     def __enter__(self):
         return self
@@ -84,6 +85,14 @@ class Peer:
 
     def send(self, *frames):
         self.connection.sendall(b"".join(frames))
+
+
+class Peer(Line):
+    """An open connection to `/echo`."""
+
+    def __init__(self, address, opening=None):
+        super().__init__(address, [opening or request(address, "/echo", {})])
+        equal(self.status, 101, "status")
 
     def receive(self):
         """The next frame: fin, opcode, payload. Servers don't mask and use no reserved bit."""

@@ -3,8 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import {
-  BAD_ORIGIN, Checks, ECHO, GOOD_ORIGIN, Inbox, STRICT, bytes, closedWith, echoChecks,
-  httpChecks, inTime, limitChecks, openAddress, same, text,
+  Checks, ECHO, Inbox, bytes, closedWith, commonChecks, goodbye, inTime, pingChecks, same, text,
 } from './common.mjs';
 
 const require = createRequire(import.meta.url);
@@ -56,9 +55,8 @@ async function refused(status, url, options) {
   await assert.rejects(connect(url, options), new RegExp(`non-101 status: ${status}\\b`));
 }
 
-await echoChecks(checks, connect);
-await limitChecks(checks, connect);
-await httpChecks(checks);
+await commonChecks(checks, connect, refused);
+await pingChecks(checks, connect, (peer) => peer.connection);
 
 await checks.check('fragments become one message', async () => {
   const peer = await connect(ECHO, { fragmentationThreshold: 1000 });
@@ -66,20 +64,7 @@ await checks.check('fragments become one message', async () => {
     peer.send(whole);
     same(await peer.next(), whole);
   }
-  peer.close(1000);
-  await closedWith(peer, 1000);
-});
-
-await checks.check('a ping with payload gets its pong', async () => {
-  const peer = await connect(ECHO);
-  for (const payload of ['', 'are you there?', 'x'.repeat(125)]) {
-    const pong = once(peer.connection, 'pong');
-    peer.connection.ping(Buffer.from(payload));
-    const [answer] = await inTime(pong, 'pong');
-    assert.equal(answer.toString(), payload);
-  }
-  peer.close(1000);
-  await closedWith(peer, 1000);
+  await goodbye(peer);
 });
 
 await checks.check('an unmasked frame is answered with 1002', async () => {
@@ -100,20 +85,6 @@ await checks.check('invalid UTF-8 is answered with 1007', async () => {
   };
   peer.send(Uint8Array.of(0x61, 0xc0, 0xaf));
   await closedWith(peer, 1007);
-});
-
-await checks.check('an unknown path is refused with 404', async () => {
-  await refused(404, `ws://${openAddress}/nowhere`);
-});
-
-await checks.check('a wrong Origin is refused with 403', async () => {
-  await refused(403, STRICT, { origin: BAD_ORIGIN });
-});
-
-await checks.check('the right Origin is admitted', async () => {
-  const peer = await connect(STRICT, { origin: GOOD_ORIGIN });
-  peer.close(1000);
-  await closedWith(peer, 1000);
 });
 
 await checks.finish(connect);

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import {
-  BAD_ORIGIN, BASE, Checks, ECHO, EventPeer, GOOD_ORIGIN, STRICT, bytes, closedWith, echoChecks,
-  httpChecks, inTime, limitChecks, same, text,
+  Checks, ECHO, EventPeer, bytes, closedWith, commonChecks, fragmentsEchoed, goodbye, inTime,
+  pingChecks, text,
 } from './common.mjs';
 
 const require = createRequire(import.meta.url);
@@ -13,52 +13,28 @@ const checks = new Checks('ws', require('ws/package.json').version);
 
 const connect = (url, options) => EventPeer.open(new WebSocket(url, options));
 
-/** The HTTP status a refused opening handshake gets. */
-async function refusal(url, options) {
+/** Expects the opening handshake to be refused with `status`. */
+async function refused(status, url, options) {
   const socket = new WebSocket(url, options);
   socket.on('error', () => {});
-  const refused = once(socket, 'unexpected-response');
+  const response = once(socket, 'unexpected-response');
   const opened = once(socket, 'open').then(() => { throw new Error('the handshake succeeded'); });
-  const [, answer] = await inTime(Promise.race([refused, opened]), 'refusal');
+  const [, answer] = await inTime(Promise.race([response, opened]), 'refusal');
   answer.destroy();
-  return answer.statusCode;
+  assert.equal(answer.statusCode, status);
 }
 
-await echoChecks(checks, connect);
-await limitChecks(checks, connect);
-await httpChecks(checks);
+await commonChecks(checks, connect, refused);
+await pingChecks(checks, connect, (peer) => peer.socket);
 
 await checks.check('fragments become one message', async () => {
   const peer = await connect(ECHO);
   for (const [make, binary] of [[text, false], [bytes, true]]) {
-    const whole = make(100_000);
-    const cuts = [0, 1, 1, 126, 65_662, 100_000];
-    for (let at = 1; at < cuts.length; at += 1) {
-      const fin = at === cuts.length - 1;
-      peer.socket.send(whole.slice(cuts[at - 1], cuts[at]), { fin, binary, compress: false });
-    }
-    same(await peer.next(), whole);
+    await fragmentsEchoed(peer, make(100_000), (piece, fin) => {
+      peer.socket.send(piece, { fin, binary, compress: false });
+    });
   }
-  peer.close(1000);
-  await closedWith(peer, 1000);
-});
-
-await checks.check('a ping with payload gets its pong', async () => {
-  const peer = await connect(ECHO);
-  for (const payload of ['', 'are you there?', 'x'.repeat(125)]) {
-    const pong = once(peer.socket, 'pong');
-    peer.socket.ping(payload);
-    const [answer] = await inTime(pong, 'pong');
-    assert.equal(answer.toString(), payload);
-  }
-  peer.close(1000);
-  await closedWith(peer, 1000);
-});
-
-await checks.check('a close code of the application comes back', async () => {
-  const peer = await connect(ECHO);
-  peer.close(4321, 'own reason');
-  await closedWith(peer, 4321);
+  await goodbye(peer);
 });
 
 await checks.check('an unmasked frame is answered with 1002', async () => {
@@ -79,20 +55,6 @@ await checks.check('fragments over 1 MiB in sum are answered with 1009', async (
     peer.socket.send(bytes(256 * 1024), { fin: sent === 4, compress: false });
   }
   await closedWith(peer, 1009);
-});
-
-await checks.check('an unknown path is refused with 404', async () => {
-  assert.equal(await refusal(`${BASE}/nowhere`), 404);
-});
-
-await checks.check('a wrong Origin is refused with 403', async () => {
-  assert.equal(await refusal(STRICT, { origin: BAD_ORIGIN }), 403);
-});
-
-await checks.check('the right Origin is admitted', async () => {
-  const peer = await connect(STRICT, { origin: GOOD_ORIGIN });
-  peer.close(1000);
-  await closedWith(peer, 1000);
 });
 
 await checks.finish(connect);

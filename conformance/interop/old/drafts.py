@@ -1,7 +1,7 @@
 """Versions 7 and 0 by hand over a plain socket: the drafts' own bytes, and frames of draft 76."""
 
 from common import OPEN, equal
-from rawpeer import Peer, dial, read_answer
+from rawpeer import Line, Peer
 
 # draft-ietf-hybi-thewebsocketprotocol-07, section 1.2.
 VERSION7 = (
@@ -44,36 +44,19 @@ class Version7(Peer):
     """An open connection of version 7; frames and masks are RFC 6455's."""
 
     def __init__(self, path=b"/echo", address=OPEN):
-        self.connection = dial(address)
-        self.stream = self.connection.makefile("rb")
-        self.connection.sendall(swap(VERSION7, b"/chat", path))
-        equal(read_answer(self.stream)[0], 101, "status")
+        super().__init__(address, swap(VERSION7, b"/chat", path))
 
     def exactly(self, wanted):
         """These very bytes come next."""
         equal(self.stream.read(len(wanted)), wanted, "bytes")
 
 
-class Draft76:
+class Draft76(Line):
     """An open connection of draft 76; `pieces` are the writes its request goes out in."""
 
     def __init__(self, *pieces, address=OPEN):
-        self.connection = dial(address)
-        self.stream = self.connection.makefile("rb")
-        for piece in pieces or [DRAFT76]:
-            self.connection.sendall(piece)
-        self.status, self.headers = read_answer(self.stream)
+        super().__init__(address, pieces or [DRAFT76])
         self.digest = self.stream.read(16) if self.status == 101 else None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stream.close()
-        self.connection.close()
-
-    def send(self, *frames):
-        self.connection.sendall(b"".join(frames))
 
     def send_text(self, message):
         self.send(b"\x00", message, b"\xff")

@@ -6,8 +6,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import {
-  BAD_ORIGIN, Checks, ECHO, GOOD_ORIGIN, Inbox, STRICT, closedWith, echoChecks, inTime,
-  limitChecks, openAddress, same, text,
+  Checks, ECHO, Inbox, commonChecks, fragmentsEchoed, goodbye, inTime, pingChecks, text,
 } from '../common.mjs';
 
 const require = createRequire(import.meta.url);
@@ -76,56 +75,20 @@ async function refused(status, ...how) {
   await assert.rejects(opened, new RegExp(`unexpected server response \\(${status}\\)`));
 }
 
-await echoChecks(checks, connect);
-await limitChecks(checks, connect);
+await commonChecks(checks, connect, refused, 'Sec-WebSocket-Origin');
+await pingChecks(checks, connect, (peer) => peer.socket);
 
 await checks.check('fragments become one message', async () => {
   const peer = await connect(ECHO);
-  const whole = text(70_000);
-  const cuts = [0, 1, 1, 126, 65_662, 70_000];
-  let at = 0;
+  const turns = new Inbox();
   peer.socket.stream({}, (error, send) => {
     assert.ifError(error);
-    at += 1;
-    send(whole.slice(cuts[at - 1], cuts[at]), at === cuts.length - 1);
+    turns.put(send);
   });
-  same(await peer.next(), whole);
-  peer.close(1000);
-  await closedWith(peer, 1000);
-});
-
-await checks.check('a ping with payload gets its pong', async () => {
-  const peer = await connect(ECHO);
-  for (const payload of ['', 'are you there?', 'x'.repeat(125)]) {
-    const pong = once(peer.socket, 'pong');
-    peer.socket.ping(payload);
-    const [answer] = await inTime(pong, 'pong');
-    assert.equal(`${answer ?? ''}`, payload);
-  }
-  peer.close(1000);
-  await closedWith(peer, 1000);
-});
-
-await checks.check('a close code of the application comes back', async () => {
-  const peer = await connect(ECHO);
-  peer.close(4321, 'own reason');
-  await closedWith(peer, 4321);
+  await fragmentsEchoed(peer, text(70_000), async (piece, fin) => (await turns.next())(piece, fin));
+  await goodbye(peer);
 });
 
 await checks.check('a key of 15 bytes is refused with 400', () => refused(400, ECHO, {}, 1e12));
-
-await checks.check('an unknown path is refused with 404', async () => {
-  await refused(404, `ws://${openAddress}/nowhere`);
-});
-
-await checks.check('a wrong Sec-WebSocket-Origin is refused with 403', async () => {
-  await refused(403, STRICT, { origin: BAD_ORIGIN });
-});
-
-await checks.check('the right Sec-WebSocket-Origin is admitted', async () => {
-  const peer = await connect(STRICT, { origin: GOOD_ORIGIN });
-  peer.close(1000);
-  await closedWith(peer, 1000);
-});
 
 await checks.finish(connect);
