@@ -11,12 +11,18 @@ export const MEBIBYTE = 1024 * 1024;
 export const MULTIBYTE = 'κόσμε, żółw, 日本語, 🐢🦀, \u{10ffff}';
 export const PATIENCE = 10_000;
 
-const [, , openAddress, strictAddress] = process.argv;
+const [, , ...addresses] = process.argv;
+const [openAddress, strictAddress] = addresses;
 // Where TLS is spoken, Node itself is told whom to trust (NODE_EXTRA_CA_CERTS).
 const SECURE = process.env.CLWS_CA ? 's' : '';
 const BASE = `ws${SECURE}://${openAddress}`;
 export const ECHO = `${BASE}/echo`;
 const STRICT = `ws${SECURE}://${strictAddress}/echo`;
+/** The echoes of all servers, with the flags that they were started with. */
+export const SERVERS = addresses.map((address, at) => ({
+  url: `ws${SECURE}://${address}/echo`,
+  flags: process.env.CLWS_FLAGS.split('\n')[at].split(' '),
+}));
 const NOWHERE = `${BASE}/nowhere`;
 const GOOD_ORIGIN = 'https://good.example';
 const BAD_ORIGIN = 'https://good.example.evil.example';

@@ -11,7 +11,8 @@ MEBIBYTE = 1024 * 1024
 MULTIBYTE = "κόσμε, żółw, 日本語, 🐢🦀, \U0010ffff"
 PATIENCE = 10
 
-OPEN, STRICT = sys.argv[1:3]
+ADDRESSES = sys.argv[1:]
+OPEN, STRICT = ADDRESSES[:2]
 # Whom to trust, where TLS is spoken.
 CA = os.environ.get("CLWS_CA")
 TLS = ssl.create_default_context(cafile=CA) if CA else None

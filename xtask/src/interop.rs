@@ -2,9 +2,10 @@
 //!
 //! A peer gets servers of its own: one that admits any origin and one that admits
 //! `https://good.example` only; for clients of old drafts both speak them all, and a third is as
-//! servers are by default. It prints `peer NAME VERSION`, then `ok CHECK` or
-//! `FAIL CHECK: WHY` for each check, then `ready for shutdown`; the first server gets SIGTERM, the
-//! peer says what its open clients saw, prints `done` and exits.
+//! servers are by default; for compression all ways to set it. Their addresses are its arguments,
+//! their flags stand in `CLWS_FLAGS`, a line each. It prints `peer NAME VERSION`, then `ok CHECK`
+//! or `FAIL CHECK: WHY` for each check, then `ready for shutdown`; the first server gets SIGTERM,
+//! the peer says what its open clients saw, prints `done` and exits.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -27,21 +28,43 @@ type Flags = &'static [&'static str];
 
 /// The flags of the servers that a peer gets.
 struct Servers {
-    /// The one that is stopped under open clients.
+    every: Flags,
+    /// Of the one that is stopped under open clients.
     open: Flags,
     others: &'static [Flags],
 }
 
-const ANY: Flags = &["--origin", "any"];
-const MODERN: Servers = Servers { open: ANY, others: &[&["--origin", "https://good.example"]] };
+const MODERN: Servers = Servers {
+    every: &[],
+    open: &["--origin", "any"],
+    others: &[&["--origin", "https://good.example"]],
+};
 /// Recorded requests name the hosts that stand in the drafts.
 const OLD: Servers = Servers {
-    open: &["--origin", "any", "--hixie76", "--host", "any"],
+    every: &["--host", "any"],
+    open: &["--origin", "any", "--hixie76"],
+    others: &[&["--origin", "https://good.example", "--hixie76"], &["--origin", "any"]],
+};
+/// Every way to keep histories, small windows, and no compression at all.
+const DEFLATE: Servers = Servers {
+    every: &["--origin", "any", "--max-message-size", "4m", "--deflate-min-size", "1"],
+    open: &["--deflate-takeover", "both"],
     others: &[
-        &["--origin", "https://good.example", "--hixie76", "--host", "any"],
-        &["--origin", "any", "--host", "any"],
+        &["--deflate-takeover", "none"],
+        &["--deflate-takeover", "server"],
+        &["--deflate-takeover", "client"],
+        &["--deflate-takeover", "both", "--deflate-window-bits", "10"],
+        &["--deflate", "off"],
     ],
 };
+
+impl Servers {
+    /// What is special about each, a line each.
+    fn described(&self) -> String {
+        let own = std::iter::once(&self.open).chain(self.others);
+        own.map(|flags| flags.join(" ")).collect::<Vec<_>>().join("\n")
+    }
+}
 
 const PYTHON27: &[&str] = &["venv27/bin/python"];
 
@@ -65,6 +88,8 @@ const PEERS: &[Peer] = &[
     Peer::modern("ws-tls", "ws.mjs", &["node"]).by_tls(),
     Peer::modern("websockets-tls", "websockets_.py", &["venv/bin/python"]).by_tls(),
     Peer::modern("raw-tls", "raw.py", &["python3"]).by_tls(),
+    Peer::deflate("ws-deflate", "deflate.mjs", &["node"]),
+    Peer::deflate("websockets-deflate", "deflate.py", &["venv/bin/python"]),
     Peer::old("ws-8", "old/ws8.mjs", &["node"]),
     Peer::old("ws-0.4", "old/ws04.mjs", &["node"]),
     Peer::old("websocket-8", "old/websocket8.mjs", &["node"]),
@@ -88,6 +113,14 @@ impl Peer {
         runner: &'static [&'static str],
     ) -> Self {
         Self { name, script, runner, servers: OLD, tls: false }
+    }
+
+    const fn deflate(
+        name: &'static str,
+        script: &'static str,
+        runner: &'static [&'static str],
+    ) -> Self {
+        Self { name, script, runner, servers: DEFLATE, tls: false }
     }
 
     const fn by_tls(self) -> Self {
@@ -161,16 +194,18 @@ fn run_peer(
     dir: &Path,
 ) -> Result<()> {
     let log = |name: &str| dir.join(format!("{}-{name}.log", peer.name));
-    let start = |flags: Flags, name: &str| match certificate {
-        None => Server::start(binary, flags, log(name)),
-        Some(certificate) => Server::start_tls(binary, flags, certificate, log(name)),
+    let start = |(number, own): (usize, Flags)| {
+        let (flags, log) = ([peer.servers.every, own].concat(), log(&format!("server-{number}")));
+        match certificate {
+            None => Server::start(binary, &flags, log),
+            Some(certificate) => Server::start_tls(binary, &flags, certificate, log),
+        }
     };
-    let mut open = start(peer.servers.open, "server")?;
-    let mut others = Vec::new();
-    for (at, flags) in peer.servers.others.iter().enumerate() {
-        others.push(start(flags, &format!("server-{}", at + 2))?);
-    }
+    let mut open = start((1, peer.servers.open))?;
+    let others = (2..).zip(peer.servers.others.iter().copied());
+    let others = others.map(start).collect::<Result<Vec<_>>>()?;
     let mut client = client(peer, dir);
+    client.env("CLWS_FLAGS", peer.servers.described());
     let servers = std::iter::once(&open).chain(&others);
     match certificate {
         None => client.args(servers.map(Server::address)),
