@@ -14,9 +14,11 @@ mod serving;
 use secure::{Authority, Folder, Pair, Secure, config};
 use serving::{Serving, clws};
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Files with a certificate for this machine, and who vouches for it.
 fn files() -> (Folder, Authority, String, String) {
@@ -110,6 +112,38 @@ fn a_hangup_reads_certificates_again_and_stops_nothing() {
     early.0.read_exact(&mut head).unwrap();
     assert_eq!((head[0], &head[2..]), (0x88, &1001_u16.to_be_bytes()[..]));
     drop(early);
+    assert_eq!(serving.wait().code(), Some(0));
+}
+
+/// However many listeners show them: files are read once for a signal, and told of once.
+#[test]
+fn listeners_with_the_same_certificates_share_them() {
+    let (folder, authority, certificate, key) = files();
+    let files = ["--tls-cert", &certificate, "--tls-key", &key];
+    let arguments = [&files[..], &["--tls-listen", "127.0.0.1:0"].repeat(2)].concat();
+    let own = ["serve", "--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"];
+    let serving = Serving::start_on(4, &[&own[..], &arguments].concat());
+    let mut lines = Vec::new();
+    for _ in 0..3 {
+        serving.signal("HUP");
+        while lines.pop_if(|line: &mut String| line.contains("read again")).is_none() {
+            lines.push(serving.errors.recv_timeout(raw::PATIENCE).expect("a line"));
+        }
+    }
+    authority.server(&["localhost", "new.example"]).write(&folder, "served");
+    let shows_new = |address: &SocketAddr| {
+        // A client that resumed its session would not look at the certificate.
+        let client = Arc::new(config(&authority, None));
+        Secure::open(*address, &client, "new.example", "/echo").is_ok()
+    };
+    let started = Instant::now();
+    while !serving.secure.iter().all(shows_new) {
+        assert!(started.elapsed() < raw::PATIENCE, "it still shows the old one");
+    }
+    serving.signal("TERM");
+    lines.extend(serving.errors.iter());
+    let again = lines.iter().filter(|line| line.contains("read again")).count();
+    assert_eq!(again, 1, "{lines:#?}");
     assert_eq!(serving.wait().code(), Some(0));
 }
 

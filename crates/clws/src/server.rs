@@ -12,7 +12,7 @@ use crate::resource::Resource;
 use crate::routes::{Route, Routes};
 use crate::session::Transport;
 #[cfg(feature = "tls")]
-use crate::tls::{Keeper, Tls};
+use crate::tls::Tls;
 use clws_proto::close::CloseCode;
 use clws_proto::deflate::DeflateConfig;
 use std::io;
@@ -144,11 +144,12 @@ impl Server {
     }
 
     /// Listens on an address for TLS alone: `https:` and `wss:`. Plain and TLS listeners may stand
-    /// side by side, each with its own certificates. See [`Server::bind`].
+    /// side by side, each with its own certificates; those with the same ones share them, and
+    /// sessions. See [`Server::bind`].
     #[cfg(feature = "tls")]
     pub fn bind_tls(self, address: impl AsRef<str>, tls: Tls) -> Result<Self> {
-        let keeper = Arc::new(Keeper::new(tls)?);
-        self.listen(address.as_ref(), &Transport::Tls(keeper))
+        let transport = self.secure(tls)?;
+        self.listen(address.as_ref(), &transport)
     }
 
     /// Listens on a Unix-domain socket at `path`; see [`Server::bind`].
@@ -172,14 +173,20 @@ impl Server {
     /// As [`Server::listener`], for TLS alone.
     #[cfg(feature = "tls")]
     pub fn listener_tls(self, listener: TcpListener, tls: Tls) -> Result<Self> {
-        let keeper = Arc::new(Keeper::new(tls)?);
-        self.adopt(Listening::adopt(listener), Transport::Tls(keeper))
+        let transport = self.secure(tls)?;
+        self.adopt(Listening::adopt(listener), transport)
     }
 
     /// As [`Server::listener`]; the socket's file stays when the server has ended.
     #[cfg(unix)]
     pub fn unix_listener(self, listener: UnixListener) -> Result<Self> {
         self.adopt(Listening::adopt_unix(listener), Transport::Tcp)
+    }
+
+    #[cfg(feature = "tls")]
+    fn secure(&self, tls: Tls) -> Result<Transport> {
+        let earlier = self.listeners.iter().map(|(_, transport)| transport);
+        Ok(Transport::secure(tls, earlier)?)
     }
 
     fn adopt(mut self, listener: io::Result<Listening>, transport: Transport) -> Result<Self> {
@@ -319,11 +326,7 @@ impl ServerHandle {
     /// It also happens by itself, a few seconds after a file was written.
     #[cfg(feature = "tls")]
     pub fn reload_tls(&self) -> Result<()> {
-        let mut done = Ok(());
-        for transport in &*self.transports {
-            done = done.and(transport.reload());
-        }
-        done.map_err(Error::Tls)
+        Transport::reload(&self.transports).map_err(Error::Tls)
     }
 
     /// Serves another resource from now on; see [`Server::resource`].

@@ -32,12 +32,37 @@ impl Transport {
         matches!(self, Self::Tls(_))
     }
 
-    /// Reads certificates again.
+    /// One for these certificates: that of an earlier listener, where one has the same.
     #[cfg(feature = "tls")]
-    pub(crate) fn reload(&self) -> Result<(), crate::TlsError> {
+    pub(crate) fn secure<'a>(
+        tls: crate::Tls,
+        earlier: impl Iterator<Item = &'a Self>,
+    ) -> Result<Self, crate::TlsError> {
+        let mut keepers = earlier.filter_map(Self::keeper);
+        match keepers.find(|keeper| keeper.is_for(&tls)) {
+            Some(keeper) => Ok(Self::Tls(Arc::clone(keeper))),
+            None => Ok(Self::Tls(Arc::new(Keeper::new(tls)?))),
+        }
+    }
+
+    /// Reads the certificates of all again, each once; gives the first fault.
+    #[cfg(feature = "tls")]
+    pub(crate) fn reload(all: &[Self]) -> Result<(), crate::TlsError> {
+        let keepers: Vec<_> = all.iter().filter_map(Self::keeper).collect();
+        let mut done = Ok(());
+        for (at, keeper) in keepers.iter().enumerate() {
+            if !keepers.iter().take(at).any(|earlier| Arc::ptr_eq(earlier, keeper)) {
+                done = done.and(keeper.reload());
+            }
+        }
+        done
+    }
+
+    #[cfg(feature = "tls")]
+    fn keeper(&self) -> Option<&Arc<Keeper>> {
         match self {
-            Self::Tcp => Ok(()),
-            Self::Tls(keeper) => keeper.reload(),
+            Self::Tcp => None,
+            Self::Tls(keeper) => Some(keeper),
         }
     }
 

@@ -36,6 +36,18 @@ enum Source {
 }
 
 impl Source {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Files { certificate, key }, Self::Files { certificate: other, key: others }) => {
+                certificate == other && key == others
+            }
+            #[cfg(feature = "self-signed")]
+            (Self::Memory(one), Self::Memory(other)) => Arc::ptr_eq(one, other),
+            #[cfg(feature = "self-signed")]
+            _ => false,
+        }
+    }
+
     fn files(&self) -> impl Iterator<Item = &Path> {
         let files = match self {
             Self::Files { certificate, key } => Some([&**certificate, &**key]),
@@ -130,6 +142,13 @@ impl Tls {
 
     pub(super) fn verifies_clients(&self) -> bool {
         self.clients.is_some()
+    }
+
+    /// Whether both stand for the same certificates and let the same clients in.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.clients == other.clients
+            && self.sources.len() == other.sources.len()
+            && self.sources.iter().zip(&other.sources).all(|(one, other)| one.is_same(other))
     }
 
     /// All files that were named.

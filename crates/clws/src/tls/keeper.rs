@@ -1,6 +1,7 @@
-//! What a TLS listener gives new connections, kept up to date.
+//! What TLS listeners give new connections, kept up to date.
 //!
-//! Connections that exist keep what they began with. Files that can't be used change nothing.
+//! Listeners with the same certificates share a keeper, so that files are read once and told of
+//! once. Connections that exist keep what they began with. Files that can't be used change nothing.
 
 use super::config::{self, Tls};
 use super::error::TlsError;
@@ -19,7 +20,7 @@ fn stamp(file: &Path) -> Stamp {
     Some((found.modified().ok()?, found.len()))
 }
 
-/// One listener's TLS.
+/// The TLS of one listener or several.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     tls: Tls,
@@ -47,28 +48,42 @@ impl Keeper {
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether this is what a listener with `tls` needs.
+    pub(crate) fn is_for(&self, tls: &Tls) -> bool {
+        self.tls.is_same(tls)
+    }
+
     /// Reads all files again.
     pub(crate) fn reload(&self) -> Result<(), TlsError> {
         let mut files = self.files();
         // Before they are read: a change meanwhile is seen next time.
-        files.stamps = self.tls.files().map(stamp).collect();
-        let done = self.replace(&mut files);
-        match &done {
-            Ok(()) => tracing::info!("certificates read again"),
-            Err(error) => tracing::error!(%error, "certificates not replaced"),
-        }
-        done
+        let stamps = self.stamps();
+        self.read(&mut files, stamps)
     }
 
     /// Reads all files again if one was written since they were read last; what is wrong with
     /// them is said once.
     pub(crate) fn reload_if_changed(&self) {
-        let stamps: Vec<Stamp> = self.tls.files().map(stamp).collect();
-        let changed = self.files().stamps != stamps;
-        if changed {
+        let mut files = self.files();
+        let stamps = self.stamps();
+        if files.stamps != stamps {
             // Has been logged.
-            let _ = self.reload();
+            let _ = self.read(&mut files, stamps);
         }
+    }
+
+    fn stamps(&self) -> Vec<Stamp> {
+        self.tls.files().map(stamp).collect()
+    }
+
+    fn read(&self, files: &mut Files, stamps: Vec<Stamp>) -> Result<(), TlsError> {
+        files.stamps = stamps;
+        let done = self.replace(files);
+        match &done {
+            Ok(()) => tracing::info!("certificates read again"),
+            Err(error) => tracing::error!(%error, "certificates not replaced"),
+        }
+        done
     }
 
     fn replace(&self, files: &mut Files) -> Result<(), TlsError> {
