@@ -95,6 +95,8 @@ pub(crate) struct SendQueue {
     written: usize,
     foreign: VecDeque<Foreign>,
     foreign_len: usize,
+    /// How many payloads refer to the message that is being delivered.
+    lent: usize,
     /// Set by the session while user code runs: whether messages are taken at all.
     pub(crate) open: bool,
     pub(crate) overrun: bool,
@@ -185,6 +187,7 @@ impl SendQueue {
 
     fn push_foreign(&mut self, data: Data, range: Range<usize>) {
         self.foreign_len += range.len();
+        self.lent += usize::from(matches!(data, Data::Message));
         self.foreign.push_back(Foreign { at: self.bytes.len(), data, range, droppable: false });
     }
 
@@ -296,13 +299,10 @@ impl SendQueue {
     /// Takes a delivered message's buffer over for the payload that refers to it; a second
     /// reference gets a copy. A buffer nobody refers to goes back to the pool.
     pub(crate) fn settle_message(&mut self, message: Vec<u8>, pool: &mut Pool) {
-        let mut referring = self
-            .foreign
-            .iter_mut()
-            .rev()
-            .take_while(|one| matches!(one.data, Data::Message | Data::Input));
+        let referring = self.foreign.iter_mut().rev();
+        let referring = referring.filter(|one| matches!(one.data, Data::Message));
         let mut heir = None;
-        for foreign in referring.by_ref().filter(|one| matches!(one.data, Data::Message)) {
+        for foreign in referring.take(std::mem::take(&mut self.lent)) {
             if heir.is_none() {
                 heir = Some(foreign);
                 continue;

@@ -90,7 +90,8 @@ fn a_long_queue_that_is_slowly_taken_does_not_grow_without_end() {
 enum Step {
     Small(usize),
     Input(usize, usize),
-    Message(usize),
+    /// A message that is echoed, and so many bytes that are queued behind it by the same callback.
+    Message(usize, usize),
     Encoded(usize),
     Take(usize),
     Settle,
@@ -100,7 +101,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         (0_usize..3000).prop_map(Step::Small),
         (0_usize..4000, 1_usize..4000).prop_map(|(start, len)| Step::Input(start, len)),
-        (2000_usize..5000).prop_map(Step::Message),
+        (2000_usize..5000, 0_usize..3000).prop_map(|(len, more)| Step::Message(len, more)),
         (0_usize..4000).prop_map(Step::Encoded),
         (0_usize..9000).prop_map(Step::Take),
         Just(Step::Settle),
@@ -129,11 +130,13 @@ proptest! {
                     push(&mut queue, &input[start..start + len], &lent);
                     frame(&mut naive, &input[start..start + len]);
                 }
-                Step::Message(len) => {
+                Step::Message(len, more) => {
                     let message = vec![number as u8; len];
                     let lent = Lent { message: Lent::range_of(&message), ..lent.clone() };
                     push(&mut queue, &message, &lent);
                     frame(&mut naive, &message);
+                    queue.push_droppable(vec![number as u8; more]);
+                    naive.extend(vec![number as u8; more]);
                     queue.settle_message(message, &mut pool);
                 }
                 Step::Encoded(len) => {
