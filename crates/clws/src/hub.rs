@@ -207,7 +207,9 @@ impl Kit {
 
     /// Takes an empty send queue back.
     #[inline]
-    pub(crate) fn give_queue(&mut self, queue: Box<SendQueue>) {
+    pub(crate) fn give_queue(&mut self, mut queue: Box<SendQueue>) {
+        // What an ended client was counted for is nothing to the next.
+        queue.counted = 0;
         if queue.is_reusable(MAX_SPARE_QUEUE) {
             self.spare = Some(queue);
         }

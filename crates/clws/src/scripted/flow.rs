@@ -239,3 +239,20 @@ fn whatever_the_policy_what_is_sent_is_delivered_or_counted() {
         assert!(oldest.len() > 50 && dropped > 300);
     }
 }
+
+/// Queues go from client to client; what the last owner was counted for must not.
+#[test]
+fn a_queue_of_an_ended_client_says_nothing_of_the_next() {
+    let mut rig = Rig::open(Limits::default(), Rig::idle());
+    rig.wire.room = 3;
+    rig.receive(&[&masked(Text, b"echo")[..], b"\x83\x80broken"].concat());
+    assert!(matches!(rig.take_calls()[..], [Call::Text(_), Call::Disconnected(_)]));
+    rig.make_room(usize::MAX);
+    assert_eq!(rig.fates, [Fate::HalfClose]);
+    rig.again();
+    let client = rig.client();
+    assert_eq!(client.queued_bytes(), 0);
+    assert_eq!(client.send_text("hello"), Outcome::Sent);
+    rig.collect_mail();
+    assert_eq!(client.queued_bytes(), 0);
+}

@@ -15,6 +15,7 @@ use crate::client::{Client, Courier, Letter, Mail};
 use crate::hub::{Hub, Kit, Settings};
 use crate::limits::Limits;
 use crate::origin::Origin;
+use crate::peer::Peer;
 use crate::resource::{Closed, Reject, Resource};
 use crate::routes::{Route, Routes};
 use clws_proto::frame::{FrameHeader, OpCode};
@@ -163,6 +164,15 @@ impl Rig {
         assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
         assert_eq!(rig.take_calls(), [Call::Connected]);
         rig
+    }
+
+    /// Another client takes the place of the one before.
+    pub(super) fn again(&mut self) {
+        self.session = Session::new(&self.kit, 0, Peer::NAMELESS, &Transport::Tcp);
+        *self.client.lock().unwrap() = None;
+        self.take_sent();
+        self.receive(REQUEST);
+        assert_eq!(self.take_calls(), [Call::Connected]);
     }
 
     pub(super) fn idle() -> Act {
