@@ -335,7 +335,10 @@ impl Client {
         };
         if before >= most {
             shared.queued.fetch_sub(charge, Ordering::Relaxed);
-            if opcode.is_control() || policy != SendPolicy::Disconnect {
+            if opcode.is_control() {
+                return Err(Dropped::QueueFull);
+            }
+            if policy != SendPolicy::Disconnect {
                 self.drop_newest()?;
             }
             if shared.open.swap(false, Ordering::AcqRel) {

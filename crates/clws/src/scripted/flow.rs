@@ -256,3 +256,16 @@ fn a_queue_of_an_ended_client_says_nothing_of_the_next() {
     rig.collect_mail();
     assert_eq!(client.queued_bytes(), 0);
 }
+
+#[test]
+fn pings_that_find_no_room_are_no_dropped_messages() {
+    for policy in [crate::SendPolicy::Disconnect, crate::SendPolicy::DropNewest] {
+        let mut rig = Rig::open(Limits { send_policy: policy, ..limits(1000) }, Rig::idle());
+        rig.wire.room = 0;
+        let full = Outcome::Dropped(Dropped::QueueFull);
+        let ping = || rig.client().ping(&[1; 125]);
+        let taken = std::iter::repeat_with(ping).take_while(|outcome| *outcome != full).count();
+        assert!((500..600).contains(&taken), "{taken}");
+        assert_eq!(rig.kit.hub.counters.snapshot().dropped, 0);
+    }
+}
