@@ -7,6 +7,7 @@ use clws_proto::frame::OpCode::{self, Binary, Ping, Pong, Text};
 use std::time::Duration;
 
 /// `SplitMix64`: small, and the same everywhere.
+#[derive(Debug)]
 pub(super) struct Random(pub(super) u64);
 
 impl Random {

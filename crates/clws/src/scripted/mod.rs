@@ -9,6 +9,7 @@ mod life;
 mod records;
 #[cfg(feature = "tls")]
 mod secure;
+mod world;
 
 use super::{Fate, Output, Session, Transport};
 use crate::client::{Client, Courier, Letter, Mail};

@@ -1,0 +1,266 @@
+//! A worker without a thread: what the engine's does in a turn, over links and with the time it is
+//! given.
+
+use super::super::faults::Random;
+use super::link::Link;
+use crate::client::{Courier, Letter, Mail};
+use crate::hub::{Hub, Kit};
+use crate::peer::Peer;
+use crate::session::{Fate, Phase, Session, Transport};
+use slab::Slab;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+#[derive(Debug)]
+enum Parcel {
+    Join(usize),
+    Mail(Letter),
+    Shutdown,
+}
+
+/// Where letters wait; `None` once the worker has ended.
+#[derive(Debug)]
+pub(super) struct Post(Mutex<Option<Vec<Parcel>>>);
+
+impl Post {
+    fn send(&self, new: impl IntoIterator<Item = Parcel>) {
+        if let Some(parcels) = &mut *self.0.lock().unwrap() {
+            parcels.extend(new);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap().as_ref().is_none_or(Vec::is_empty)
+    }
+}
+
+impl Courier for Post {
+    fn deliver(&self, letter: Letter) {
+        self.send([Parcel::Mail(letter)]);
+    }
+
+    fn deliver_all(&self, letters: Vec<Letter>) {
+        self.send(letters.into_iter().map(Parcel::Mail));
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) link: usize,
+    pub(super) session: Session,
+    readable: bool,
+    end_waits: bool,
+    listed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) kit: Kit,
+    pub(super) seats: Slab<Seat>,
+    post: Arc<Post>,
+    buffer: Vec<u8>,
+    next_turn: Vec<(usize, u64)>,
+    stopping: bool,
+}
+
+impl Worker {
+    pub(super) fn new(hub: Arc<Hub>, now: Instant) -> Self {
+        let post = Arc::new(Post(Mutex::new(Some(Vec::new()))));
+        Self {
+            buffer: vec![0; hub.limits.turn_bytes],
+            kit: Kit::new(hub, post.clone(), now),
+            seats: Slab::new(),
+            post,
+            next_turn: Vec::new(),
+            stopping: false,
+        }
+    }
+
+    pub(super) fn give(&self, link: usize) {
+        self.post.send([Parcel::Join(link)]);
+    }
+
+    pub(super) fn stop(&self) {
+        self.post.send([Parcel::Shutdown]);
+    }
+
+    /// Whether it has ended: it was stopped and its last session is gone.
+    pub(super) fn has_ended(&self) -> bool {
+        self.post.0.lock().unwrap().is_none()
+    }
+
+    /// Whether it would sleep.
+    pub(super) fn is_idle(&self, links: &[Link]) -> bool {
+        self.post.is_empty()
+            && self.next_turn.is_empty()
+            && self.seats.iter().all(|(_, seat)| !links[seat.link].ready.is_any())
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.seats.iter().filter_map(|(_, seat)| seat.session.deadline()).min()
+    }
+
+    /// One turn of the loop.
+    pub(super) fn turn(&mut self, now: Instant, links: &mut [Link], random: &mut Random) {
+        if self.has_ended() {
+            return;
+        }
+        self.kit.now = now;
+        let slots: Vec<usize> = self.seats.iter().map(|(slot, _)| slot).collect();
+        let first = random.below(slots.len().max(1));
+        for slot in slots.iter().cycle().skip(first).take(slots.len()) {
+            self.handle_event(*slot, links);
+        }
+        let parcels = self.post.0.lock().unwrap().as_mut().map(std::mem::take);
+        for parcel in parcels.unwrap_or_default() {
+            self.handle_parcel(parcel, links);
+        }
+        for (slot, id) in std::mem::take(&mut self.next_turn) {
+            if let Some(seat) = self.seats.get_mut(slot)
+                && seat.session.id() == id
+            {
+                seat.listed = false;
+                self.serve(slot, links, true, true);
+            }
+        }
+        for slot in slots {
+            self.handle_due(slot, links);
+        }
+        if self.stopping && self.seats.is_empty() {
+            *self.post.0.lock().unwrap() = None;
+        }
+    }
+
+    fn handle_event(&mut self, slot: usize, links: &mut [Link]) {
+        let Some(seat) = self.seats.get_mut(slot) else { return };
+        let ready = std::mem::take(&mut links[seat.link].ready);
+        if ready.is_any() {
+            seat.readable |= ready.readable || ready.closed;
+            seat.end_waits |= ready.closed;
+            if seat.listed {
+                return;
+            }
+            self.serve(slot, links, ready.writable, false);
+        }
+    }
+
+    fn list(&mut self, slot: usize) {
+        if let Some(seat) = self.seats.get_mut(slot)
+            && !seat.listed
+        {
+            seat.listed = true;
+            self.next_turn.push((slot, seat.session.id()));
+        }
+    }
+
+    fn serve(&mut self, slot: usize, links: &mut [Link], writable: bool, listed: bool) {
+        let Some(seat) = self.seats.get_mut(slot) else { return };
+        let link = &mut links[seat.link];
+        self.kit.deal();
+        if listed || (writable && seat.session.wants_write()) {
+            seat.session.handle_writable(&mut self.kit, link);
+        }
+        if seat.readable && seat.session.wants_read() && self.kit.share > 0 {
+            seat.readable = false;
+            match link.read(&mut self.buffer) {
+                Ok(0) => seat.session.handle_eof(&mut self.kit),
+                Ok(count) => {
+                    seat.readable = count == self.buffer.len() || seat.end_waits;
+                    let input = &mut self.buffer[..count];
+                    seat.session.handle_input(&mut self.kit, input, link);
+                    // Whatever still refers to the receive buffer would now send the wrong bytes.
+                    self.buffer[..count].fill(0xEE);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => {}
+                    io::ErrorKind::Interrupted => seat.readable = true,
+                    _ => seat.session.handle_error(&mut self.kit),
+                },
+            }
+        }
+        self.settle(slot, links);
+    }
+
+    fn settle(&mut self, slot: usize, links: &mut [Link]) {
+        let Some(seat) = self.seats.get_mut(slot) else { return };
+        let link = &mut links[seat.link];
+        match seat.session.fate(&mut self.kit, link) {
+            Fate::Keep => {}
+            Fate::HalfClose => link.half_close(),
+            fate @ (Fate::Close | Fate::Abort) => {
+                link.close(fate == Fate::Abort);
+                self.seats.remove(slot);
+                return;
+            }
+        }
+        if seat.session.wants_turn() || (seat.readable && seat.session.wants_read()) {
+            self.list(slot);
+        }
+    }
+
+    fn handle_parcel(&mut self, parcel: Parcel, links: &mut [Link]) {
+        match parcel {
+            Parcel::Join(link) => self.join(link, links),
+            Parcel::Mail(Letter { slot, client, mail }) => {
+                if let Some(seat) = self.seats.get_mut(slot as usize)
+                    && seat.session.id() == client
+                {
+                    seat.session.handle_mail(&mut self.kit, mail);
+                    self.list(slot as usize);
+                }
+            }
+            Parcel::Shutdown => {
+                self.stopping = true;
+                let slots: Vec<usize> = self.seats.iter().map(|(slot, _)| slot).collect();
+                for slot in slots {
+                    self.shut(slot);
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, link: usize, links: &mut [Link]) {
+        let entry = self.seats.vacant_entry();
+        let slot = entry.key();
+        let session = Session::new(&self.kit, slot as u32, Peer::NAMELESS, &Transport::Tcp);
+        entry.insert(Seat { link, session, readable: false, end_waits: false, listed: false });
+        if self.stopping {
+            self.shut(slot);
+        }
+        self.settle(slot, links);
+    }
+
+    fn shut(&mut self, slot: usize) {
+        if let Some(seat) = self.seats.get_mut(slot) {
+            seat.session.handle_mail(&mut self.kit, Mail::Shutdown);
+            self.list(slot);
+        }
+    }
+
+    /// Calls a session whose deadline has come; it must not be due again at once.
+    fn handle_due(&mut self, slot: usize, links: &mut [Link]) {
+        let now = self.kit.now;
+        let is_due = |seat: &Seat| seat.session.deadline().is_some_and(|due| due <= now);
+        let Some(seat) = self.seats.get_mut(slot).filter(|seat| is_due(seat)) else { return };
+        let id = seat.session.id();
+        let link = &mut links[seat.link];
+        seat.session.handle_timeout(&mut self.kit, link);
+        self.settle(slot, links);
+        if let Some(seat) = self.seats.get(slot)
+            && seat.session.id() == id
+            && is_due(seat)
+        {
+            links[seat.link].faults.push(format!("outlives its deadline: {:?}", seat.session));
+        }
+    }
+}
+
+impl Seat {
+    /// What must not be where nothing waits: a buffer of the worker's, or a turn to come.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let Session { phase, queue, stash, .. } = &self.session;
+        let keeps = queue.is_some() || stash.is_some() || self.session.wants_turn();
+        !matches!(phase, Phase::Live(_)) || !keeps
+    }
+}
