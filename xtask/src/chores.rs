@@ -1,7 +1,7 @@
-//! The short chores: benchmarks and a smoke run of the fuzz targets.
+//! The short chores: benchmarks, the rig, and a smoke run of the fuzz targets.
 //!
-//! Both live in workspaces of their own (`bench/`, `fuzz/`), so that their dependencies and
-//! their nightly compiler stay out of the server's build.
+//! Benchmarks and fuzz targets live in workspaces of their own (`bench/`, `fuzz/`), so that their
+//! dependencies and their nightly compiler stay out of the server's build.
 
 use crate::args::Args;
 use crate::process::{self, cargo, root, target};
@@ -22,6 +22,16 @@ pub(crate) fn bench(args: Args) -> Result<()> {
     let mut harness = cargo();
     harness.args(["run", "--release", "--manifest-path", manifest, "--"]).args(args);
     process::run(&mut harness)
+}
+
+/// `cargo xtask rig`: scenarios of `rig/`, all or those named; it judges, and leaves its figures in
+/// `target/rig`.
+pub(crate) fn rig(mut args: Args) -> Result<()> {
+    let server = server::binary(args.value("--server")?)?;
+    let mut rig = cargo();
+    rig.args(["run", "--quiet", "--release", "--package", "clws-rig", "--", "run", "--server"]);
+    rig.arg(server).arg("--output").arg(target().join("rig")).args(args.rest());
+    process::run(&mut rig)
 }
 
 /// `cargo xtask fuzz-smoke`: a crash in any target fails; what it found stays in `fuzz/artifacts`.

@@ -57,6 +57,12 @@ const CHORES: &[Chore] = &[
         run: chores::bench,
     },
     Chore {
+        name: "rig",
+        options: "[--short] [--server PATH] [ID...]",
+        summary: "measure hostile and faulty peers against a server process; Linux",
+        run: chores::rig,
+    },
+    Chore {
         name: "fuzz-smoke",
         options: "[--seconds N]",
         summary: "run every fuzz target in fuzz/ for N seconds (20)",

@@ -20,7 +20,7 @@ const LEFT_IN_CODE: [&str; 3] = ["todo!", "unimplemented!", "dbg!"];
 const LEFT_IN_COMMENTS: [&str; 3] = ["TODO", "FIXME", "XXX"];
 
 /// Where the workspace's sources are.
-const FOLDERS: [&str; 2] = ["crates", "xtask"];
+const FOLDERS: [&str; 3] = ["crates", "rig", "xtask"];
 
 /// Files that only tests compile, so that no import rule holds for them.
 const TEST_SOURCES: [&str; 3] = ["/tests/", "_tests.rs", "/scripted/"];

@@ -1,0 +1,252 @@
+//! Many clients on one thread: connected at once, written to and read from as their sockets allow.
+//!
+//! A crowd knows nothing of scenarios. Each turn hands over who heard something; what a member is
+//! to say is queued with it. A *deaf* member's socket is not read.
+
+use crate::wire::{Frame, Reader};
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use socket2::SockRef;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// One client of a crowd.
+#[derive(Debug)]
+pub(crate) struct Member {
+    stream: Option<TcpStream>,
+    waiting: Vec<u8>,
+    sent: usize,
+    pub(crate) reader: Reader,
+    pub(crate) deaf: bool,
+    /// Of the answer to its request.
+    pub(crate) status: Option<u16>,
+    /// Of the close frame that came.
+    pub(crate) code: Option<u16>,
+    pub(crate) begun: Instant,
+    pub(crate) ended: Option<Instant>,
+    /// The system told of a reset or another failure.
+    pub(crate) failed: bool,
+    /// Bytes the system took.
+    pub(crate) written: u64,
+}
+
+impl Member {
+    pub(crate) fn is_open(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Bytes that wait for the socket.
+    pub(crate) fn pending(&self) -> usize {
+        self.waiting.len() - self.sent
+    }
+
+    /// How long the connection lasted, in seconds.
+    pub(crate) fn lasted(&self) -> Option<f64> {
+        self.ended.map(|ended| (ended - self.begun).as_secs_f64())
+    }
+
+    /// Queues bytes and writes what the socket takes.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        if self.is_open() {
+            self.waiting.extend_from_slice(bytes);
+            self.write();
+        }
+    }
+
+    /// The next frame; answers and close codes are noted on the way.
+    pub(crate) fn frame(&mut self) -> Option<Frame> {
+        if self.status.is_none() {
+            self.status = self.reader.status();
+        }
+        if self.status != Some(101) {
+            return None;
+        }
+        let frame = self.reader.frame()?;
+        self.code = self.code.or(frame.close_code());
+        Some(frame)
+    }
+
+    /// Ends the connection: by a reset, or in order.
+    pub(crate) fn leave(&mut self, reset: bool) {
+        if let Some(stream) = &self.stream
+            && reset
+        {
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+        self.end(false);
+    }
+
+    /// Ends the sending side.
+    pub(crate) fn finish(&self) {
+        if let Some(stream) = &self.stream {
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+    }
+
+    fn end(&mut self, failed: bool) {
+        self.failed |= failed;
+        self.ended = self.ended.or_else(|| Some(Instant::now()));
+        self.stream = None;
+    }
+
+    fn write(&mut self) {
+        while self.sent < self.waiting.len() {
+            let Some(stream) = &mut self.stream else { return };
+            match stream.write(&self.waiting[self.sent..]) {
+                Ok(count) => {
+                    self.sent += count;
+                    self.written += count as u64;
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::NotConnected => return,
+                    ErrorKind::Interrupted => {}
+                    // What the server said before it went is still to be read.
+                    _ => break,
+                },
+            }
+        }
+        self.waiting.clear();
+        self.sent = 0;
+    }
+
+    /// Reads all there is; true if something came or the connection ended.
+    fn read(&mut self, chunk: &mut [u8]) -> bool {
+        let mut heard = false;
+        while !self.deaf
+            && let Some(stream) = &mut self.stream
+        {
+            match stream.read(chunk) {
+                Ok(0) => self.end(false),
+                Ok(count) => self.reader.feed(&chunk[..count]),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::NotConnected => return heard,
+                    ErrorKind::Interrupted => continue,
+                    _ => self.end(true),
+                },
+            }
+            heard = true;
+        }
+        heard
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    poll: Poll,
+    events: Events,
+    chunk: Vec<u8>,
+    pub(crate) members: Vec<Member>,
+}
+
+impl Crowd {
+    pub(crate) fn new() -> io::Result<Self> {
+        let events = Events::with_capacity(1024);
+        Ok(Self { poll: Poll::new()?, events, chunk: vec![0; 64 * 1024], members: Vec::new() })
+    }
+
+    /// Begins a connection; `first` is sent as soon as it stands. Gives the member's index.
+    pub(crate) fn connect(&mut self, address: SocketAddr, first: &[u8]) -> io::Result<usize> {
+        let mut stream = TcpStream::connect(address)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let index = self.members.len();
+        self.poll.registry().register(&mut stream, Token(index), interest)?;
+        let _ = stream.set_nodelay(true);
+        self.members.push(Member {
+            stream: Some(stream),
+            waiting: first.to_vec(),
+            sent: 0,
+            reader: Reader::default(),
+            deaf: false,
+            status: None,
+            code: None,
+            begun: Instant::now(),
+            ended: None,
+            failed: false,
+            written: 0,
+        });
+        Ok(index)
+    }
+
+    /// Waits at most `patience` for sockets, and hands over each member that heard something.
+    pub(crate) fn turn(
+        &mut self,
+        patience: Duration,
+        mut hear: impl FnMut(usize, &mut Member),
+    ) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, Some(patience)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &self.events {
+            let Token(index) = event.token();
+            let member = &mut self.members[index];
+            if event.is_writable() {
+                member.write();
+            }
+            if member.read(&mut self.chunk) {
+                hear(index, member);
+            }
+        }
+        Ok(())
+    }
+
+    /// Connects `count` members that ask for `request` and turns until each has its answer, or its
+    /// connection ended. At most `at_once` handshakes are under way.
+    pub(crate) fn open(
+        &mut self,
+        address: SocketAddr,
+        count: usize,
+        at_once: usize,
+        request: &[u8],
+    ) -> io::Result<()> {
+        let (begin, mut answered) = (self.members.len(), 0);
+        let give_up = Instant::now() + Duration::from_mins(1);
+        while answered < count && Instant::now() < give_up {
+            let missing = count - (self.members.len() - begin);
+            let under_way = count - missing - answered;
+            for _ in 0..missing.min(at_once.saturating_sub(under_way)) {
+                self.connect(address, request)?;
+            }
+            self.turn(Duration::from_millis(100), |_, member| {
+                if member.status.is_none() {
+                    member.status = member.reader.status();
+                    answered += usize::from(member.status.is_some() || !member.is_open());
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Ends all deafness, and reads what waited meanwhile.
+    pub(crate) fn listen(&mut self) {
+        for member in &mut self.members {
+            if std::mem::take(&mut member.deaf) {
+                member.read(&mut self.chunk);
+            }
+        }
+    }
+
+    /// Turns until `deadline`, or until nobody is left.
+    pub(crate) fn turn_until(
+        &mut self,
+        deadline: Instant,
+        mut hear: impl FnMut(usize, &mut Member),
+    ) -> io::Result<()> {
+        while self.members.iter().any(Member::is_open) {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
+            self.turn(left.min(Duration::from_millis(100)), &mut hear)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn count(&self, wanted: impl Fn(&Member) -> bool) -> usize {
+        self.members.iter().filter(|member| wanted(member)).count()
+    }
+
+    /// The shortest and the longest life of those that ended, in seconds.
+    pub(crate) fn lives(&self) -> (f64, f64) {
+        let lives = self.members.iter().filter_map(Member::lasted);
+        lives.fold((f64::MAX, 0.0), |(least, most), one| (one.min(least), one.max(most)))
+    }
+}
