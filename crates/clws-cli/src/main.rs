@@ -1,12 +1,14 @@
 //! `clws`, the ready-made WebSocket server.
 //!
 //! The flags are read in `args` and `deflate`, what they mean is done in `serve`; `chat` and `echo`
-//! are the resources it serves. Only the public face of the library is used here.
+//! are the resources it serves, `log` keeps stderr from holding it up. Only the public face of the
+//! library is used here.
 
 mod args;
 mod chat;
 mod deflate;
 mod echo;
+mod log;
 mod page;
 mod serve;
 mod signals;

@@ -3,10 +3,12 @@
 use crate::args::{self, LogLevel, Serve};
 use crate::chat::Chat;
 use crate::echo::Echo;
+use crate::log::Log;
 use crate::page::Page;
 use crate::signals;
 use clws::{ClientCertificates, Error, Hosts, Limits, Origin, Server, ServerHandle, Tls};
 use std::io;
+use std::sync::Arc;
 use tracing::level_filters::LevelFilter;
 
 /// What a certificate is for that is made for trials on this machine.
@@ -17,7 +19,7 @@ const UNIX: &str = "unix:";
 
 /// Serves until a signal; the error is one line for a person.
 pub(crate) fn run(flags: &Serve) -> Result<(), String> {
-    start_log(flags.log);
+    let log = start_log(flags.log).map_err(|error| format!("cannot write the log: {error}"))?;
     if flags.tls.tls_cert.len() != flags.tls.tls_key.len() {
         return Err("give as many --tls-key as --tls-cert, in the same order".to_owned());
     }
@@ -27,6 +29,7 @@ pub(crate) fn run(flags: &Serve) -> Result<(), String> {
     announce(&handle);
     handle.join();
     tracing::info!("stopped");
+    log.flush();
     Ok(())
 }
 
@@ -42,20 +45,22 @@ fn announce(handle: &ServerHandle) {
     }
 }
 
-fn start_log(level: LogLevel) {
+fn start_log(level: LogLevel) -> io::Result<Arc<Log>> {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
+    let log = Arc::new(Log::start()?);
     let ansi = io::IsTerminal::is_terminal(&io::stderr());
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(io::stderr)
+        .with_writer(Arc::clone(&log))
         .with_ansi(ansi)
         .with_target(false)
         .init();
+    Ok(log)
 }
 
 fn build(flags: &Serve) -> clws::Result<Server> {

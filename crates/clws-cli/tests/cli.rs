@@ -7,6 +7,7 @@ mod serving;
 
 use raw::{End, Raw, request};
 use serving::{Serving, clws};
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
@@ -333,4 +334,22 @@ fn the_log_tells_what_was_asked_for() {
         assert_eq!(log.iter().any(|line| line.contains("stopp")), expected, "{log:?}");
         assert!(log.iter().all(|line| !line.contains('\u{1b}')), "no colours in a pipe: {log:?}");
     }
+}
+
+/// F4: a worker that waited for the reader of the log would hold up its clients.
+#[test]
+fn a_log_that_nobody_reads_holds_nobody_up() {
+    let mut serving = Serving::start_unread(&["--log", "debug"]);
+    // Each refusal is a line; together they are more than the pipe and the queue hold.
+    for _ in 0..4000 {
+        let mut raw = Raw::connect(serving.addresses[0]);
+        raw.send(request(&raw.host(), "/nowhere", "").as_bytes());
+        assert_eq!(raw.answer().status, 404);
+    }
+    let mut raw = serving.raw("/echo");
+    raw.text("still served");
+    assert_eq!(raw.frame().text(), "still served");
+    let pipe = serving.child.stderr.take().expect("a pipe");
+    let mut log = BufReader::new(pipe).lines().map_while(Result::ok);
+    assert!(log.any(|line| line.ends_with("lines of the log were left out")));
 }

@@ -43,7 +43,21 @@ impl Serving {
         Self::start_on(1, &[&["serve", "--listen", "127.0.0.1:0"], arguments].concat())
     }
 
+    /// Starts it with a pipe for its log that nobody reads: `child.stderr`.
+    pub fn start_unread(arguments: &[&str]) -> Self {
+        let arguments = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+        Self::spawn(1, &arguments, |_| channel().1)
+    }
+
     pub fn start_on(count: usize, arguments: &[&str]) -> Self {
+        Self::spawn(count, arguments, |child| lines(child.stderr.take().expect("a pipe")))
+    }
+
+    fn spawn(
+        count: usize,
+        arguments: &[&str],
+        errors: impl FnOnce(&mut Child) -> Receiver<String>,
+    ) -> Self {
         let mut child = clws()
             .args(arguments)
             .stdin(Stdio::null())
@@ -52,7 +66,7 @@ impl Serving {
             .spawn()
             .expect("the program runs");
         let lines = lines(child.stdout.take().expect("a pipe"));
-        let errors = self::lines(child.stderr.take().expect("a pipe"));
+        let errors = errors(&mut child);
         let (addresses, secure, paths) = (Vec::new(), Vec::new(), Vec::new());
         let mut serving = Self { child, lines, errors, addresses, secure, paths };
         for _ in 0..count {
