@@ -3,11 +3,12 @@
 
 mod pages;
 
-use pages::{check_links, links, page, rows};
+use pages::{check_links, docs, links, page, rows};
+use std::fs;
 
 /// The scenarios' groups, and how many there are in each.
-const GROUPS: [(char, usize); 8] =
-    [('A', 17), ('B', 11), ('C', 7), ('D', 7), ('E', 5), ('F', 4), ('G', 7), ('J', 3)];
+const GROUPS: [(char, usize); 9] =
+    [('A', 17), ('B', 11), ('C', 7), ('D', 7), ('E', 5), ('F', 4), ('G', 7), ('P', 4), ('J', 3)];
 
 #[test]
 fn every_test_that_the_page_names_exists() {
@@ -28,4 +29,19 @@ fn every_scenario_has_one_row_that_is_shown_or_open() {
         let open = shown == "open";
         assert!(open == links(shown).is_empty(), "{id}: {shown}");
     }
+}
+
+#[test]
+fn every_scenario_of_the_rig_stands_in_its_row() {
+    let page = page("hostile-peers.md");
+    let mut scenarios = 0;
+    for file in fs::read_dir(docs().join("../rig/src/scenarios")).unwrap() {
+        let source = fs::read_to_string(file.unwrap().path()).unwrap();
+        for id in source.split("id: \"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            let row = page.lines().find(|line| line.starts_with(&format!("| {id} |")));
+            assert!(row.is_some_and(|row| row.contains(&format!("[rig {id}]"))), "{id}");
+            scenarios += 1;
+        }
+    }
+    assert!(scenarios > 20, "the scenarios were found: {scenarios}");
 }
