@@ -3,7 +3,7 @@
 //! A crowd knows nothing of scenarios. Each turn hands over who heard something; what a member is
 //! to say is queued with it. A *deaf* member's socket is not read.
 
-use crate::wire::{Frame, Reader};
+use crate::wire::{self, Frame, Reader};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use socket2::SockRef;
@@ -54,7 +54,7 @@ impl Member {
         }
     }
 
-    /// The next frame; answers and close codes are noted on the way.
+    /// The next frame; answers and close codes are noted on the way, and pings are answered.
     pub(crate) fn frame(&mut self) -> Option<Frame> {
         if self.status.is_none() {
             self.status = self.reader.status();
@@ -62,9 +62,14 @@ impl Member {
         if self.status != Some(101) {
             return None;
         }
-        let frame = self.reader.frame()?;
-        self.code = self.code.or(frame.close_code());
-        Some(frame)
+        loop {
+            let frame = self.reader.frame()?;
+            if frame.first != wire::PING {
+                self.code = self.code.or(frame.close_code());
+                return Some(frame);
+            }
+            self.send(&wire::frame(wire::PONG, &frame.payload));
+        }
     }
 
     /// Ends the connection: by a reset, or in order.

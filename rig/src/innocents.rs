@@ -180,10 +180,8 @@ impl Play {
 
 fn hear(index: usize, member: &mut Member, talk: &mut Conversation, tally: &mut Tally) {
     while let Some(frame) = member.frame() {
-        match frame.first {
-            wire::BINARY => judge(index as u32, &frame.payload, talk, tally),
-            wire::PING => member.send(&wire::frame(wire::PONG, &frame.payload)),
-            _ => {}
+        if frame.close_code().is_none() {
+            judge(index as u32, &frame.payload, talk, tally);
         }
     }
     if !member.is_open() && !talk.gone {
