@@ -227,6 +227,40 @@ fn an_error_of_the_sink_ends_the_message() {
     assert_eq!((calls, result), (2, Err(InvalidUtf8)));
 }
 
+/// The verdict on a message in pieces whose sink takes text: it refuses the byte FF.
+fn verdict_on_text<'a>(
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    limit: u64,
+) -> Result<(), ProtocolError> {
+    let (mut inflater, mut chunk) = (Inflater::new(), Box::new([0; CHUNK]));
+    pieces.into_iter().try_for_each(|piece| {
+        inflater.inflate(piece, false, limit, &mut chunk, |part| {
+            if part.contains(&0xff) { Err(InvalidUtf8) } else { Ok(()) }
+        })
+    })
+}
+
+/// Of several faults in one message the first one counts, also when all came in one piece.
+#[test]
+fn the_first_fault_is_the_verdict_however_cut() {
+    const RESERVED_BLOCK: u8 = 0x07;
+    let text = [&b"text"[..], b"\xff", &[b'x'; 100]].concat();
+    let flushed = [&deflated(&text, 1)[..], &[0, 0, 0xff, 0xff]].concat();
+    let not_deflate = [&flushed[..], &[RESERVED_BLOCK, 0]].concat();
+    let nothing = [0x00, 0x00, 0x00, 0xff, 0xff].repeat(13_000);
+    let and_more = [&nothing[..], &[RESERVED_BLOCK], &nothing].concat();
+    for (payload, limit, expected) in [
+        (&flushed, 20, InvalidUtf8),
+        (&flushed, 4, MessageTooBig),
+        (&not_deflate, NO_LIMIT, InvalidUtf8),
+        (&and_more, 20, InvalidDeflate),
+        (&[&nothing[..], &nothing].concat(), 20, MessageTooBig),
+    ] {
+        assert_eq!(verdict_on_text(payload.chunks(1), limit), Err(expected), "single bytes");
+        assert_eq!(verdict_on_text([&payload[..]], limit), Err(expected), "one piece");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None,
         ..ProptestConfig::default() })]

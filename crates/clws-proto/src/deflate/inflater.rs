@@ -72,12 +72,16 @@ impl Inflater {
         chunk: &mut [u8; CHUNK],
         mut sink: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<(), ProtocolError> {
-        self.consumed = self.consumed.saturating_add(piece.len() as u64);
         let most = limit.saturating_add(limit / 8).saturating_add(LEAST_OVERHEAD);
-        if self.consumed > most {
+        let room = most.saturating_sub(self.consumed).min(piece.len() as u64) as usize;
+        let (piece, excess) = piece.split_at_checked(room).unwrap_or_default();
+        self.consumed += piece.len() as u64;
+        // Whatever is wrong with the bytes before those in excess counts first, as it would if they
+        // had come by themselves.
+        self.feed(piece, limit, chunk, &mut sink)?;
+        if !excess.is_empty() {
             return Err(ProtocolError::MessageTooBig);
         }
-        self.feed(piece, limit, chunk, &mut sink)?;
         if fin {
             self.finish(chunk)?;
         }
@@ -97,14 +101,17 @@ impl Inflater {
             let room = left.saturating_add(1).min(CHUNK as u64) as usize;
             let out = chunk.get_mut(..room).unwrap_or_default();
             self.fresh = false;
-            let (used, made, status) = self.step(piece, out)?;
+            let (used, made, status) = self.step(piece, out);
             piece = piece.get(used..).unwrap_or_default();
+            // What came out before a fault is judged before it, so that the verdict does not
+            // depend on how the piece was cut.
+            let kept = (made as u64).min(left);
+            sink(out.get(..kept as usize).unwrap_or_default())?;
+            self.produced += kept;
             if made as u64 > left {
                 return Err(ProtocolError::MessageTooBig);
             }
-            self.produced += made as u64;
-            sink(out.get(..made).unwrap_or_default())?;
-            more = if status == Status::StreamEnd {
+            more = if status? == Status::StreamEnd {
                 // BFINAL ends a DEFLATE stream, not the message (§7.2.3.4).
                 self.stream.reset(false);
                 self.fresh = true;
@@ -120,8 +127,8 @@ impl Inflater {
         // A message that is empty on the wire, or ends with BFINAL and without the octet after it,
         // is not as it should be but leaves no doubt.
         if !self.fresh {
-            let (_, made, status) = self.step(&TAIL, chunk)?;
-            if made > 0 || status == Status::StreamEnd {
+            let (_, made, status) = self.step(&TAIL, chunk);
+            if made > 0 || status? == Status::StreamEnd {
                 return Err(ProtocolError::InvalidDeflate);
             }
         }
@@ -133,19 +140,16 @@ impl Inflater {
         (self.consumed, self.produced, self.fresh) = (0, 0, true);
     }
 
-    /// One call of the stream: the bytes used, the bytes made, and what it says.
+    /// One call of the stream: the bytes used, the bytes made, and what it says after those.
     fn step(
         &mut self,
         piece: &[u8],
         out: &mut [u8],
-    ) -> Result<(usize, usize, Status), ProtocolError> {
+    ) -> (usize, usize, Result<Status, ProtocolError>) {
         let (read, written) = (self.stream.total_in(), self.stream.total_out());
-        let status = self
-            .stream
-            .decompress(piece, out, FlushDecompress::Sync)
-            .map_err(|_| ProtocolError::InvalidDeflate)?;
+        let status = self.stream.decompress(piece, out, FlushDecompress::Sync);
         let used = self.stream.total_in() - read;
         let made = self.stream.total_out() - written;
-        Ok((used as usize, made as usize, status))
+        (used as usize, made as usize, status.map_err(|_| ProtocolError::InvalidDeflate))
     }
 }
