@@ -50,6 +50,9 @@ impl Origin {
 
     /// Origins that begin with one of these and go on only with a port: `http://localhost` admits
     /// `http://localhost:8080`, never `http://localhost.evil.example`.
+    ///
+    /// One that ends in a separator has its boundary already: `http://localhost:` admits every
+    /// port and `https://` every host.
     pub fn prefix<I: IntoIterator<Item: Into<String>>>(prefixes: I) -> Self {
         Self(Rule::Prefix(prefixes.into_iter().map(Into::into).collect()))
     }
@@ -104,7 +107,8 @@ fn is_same_host(origin: &str, host: Option<&str>) -> bool {
         let name = name.to_ascii_lowercase();
         name.strip_suffix(default_port).map_or(name.clone(), str::to_owned)
     };
-    bare(authority) == bare(host)
+    let host = bare(host);
+    !host.is_empty() && bare(authority) == host
 }
 
 fn has_prefix(origin: &str, prefix: &str) -> bool {
