@@ -4,6 +4,7 @@
 mod fairness;
 mod faults;
 mod flow;
+mod handshakes;
 mod life;
 #[cfg(feature = "tls")]
 mod records;
@@ -143,10 +144,14 @@ impl Rig {
     }
 
     pub(super) fn over(transport: &Transport, limits: Limits, act: Act) -> Self {
+        Self::serving(Origin::any(), transport, limits, act)
+    }
+
+    fn serving(origin: Origin, transport: &Transport, limits: Limits, act: Act) -> Self {
         let (calls, client) = (Arc::default(), Arc::default());
         let script = Script { calls: Arc::clone(&calls), client: Arc::clone(&client), act };
         let routes = Routes::default();
-        routes.register(Route::new("/test", Origin::any(), script)).unwrap();
+        routes.register(Route::new("/test", origin, script)).unwrap();
         let post = Arc::new(Post::default());
         let hub = Arc::new(Hub::new(Settings { limits, ..Settings::default() }, routes));
         let kit = Kit::new(hub, post.clone(), Instant::now());
