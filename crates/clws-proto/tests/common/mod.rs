@@ -4,6 +4,7 @@
 
 use clws_proto::close::CloseCode;
 use clws_proto::connection::{Config, Connection, Event, Expired};
+use clws_proto::deflate::Contexts;
 use clws_proto::error::ProtocolError;
 use clws_proto::frame::{FrameHeader, OpCode};
 use clws_proto::message::Message;
@@ -66,6 +67,11 @@ impl End {
             out: Vec::new(),
             pool: Pool::new(1 << 20),
         }
+    }
+
+    /// The same end with compression agreed.
+    pub fn with_deflate(self, contexts: Contexts) -> Self {
+        Self { connection: self.connection.with_deflate(contexts), ..self }
     }
 
     /// Takes one piece of the stream, as one read would bring it.
