@@ -5,6 +5,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
+use clws_fuzz::cuts;
 use clws_proto::handshake::{
     ExtraHeaders, HandshakeLimits, Refusal, Request, RequestReader, Response, check_upgrade,
 };
@@ -78,11 +79,7 @@ impl Input {
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.parts.iter().for_each(|part| part.write(&mut bytes));
-        if let Some((at, byte)) = self.spoil
-            && let Some(place) = bytes.get_mut(usize::from(at))
-        {
-            *place ^= byte;
-        }
+        cuts::spoil(&mut bytes, self.spoil);
         bytes
     }
 
@@ -103,13 +100,7 @@ fuzz_target!(|input: Input| {
     }
     let whole = verdict(&bytes, &limits, [bytes.len()]);
     assert_eq!(whole, verdict(&bytes, &limits, 1..=bytes.len()), "in single bytes");
-    let mut sizes = input.pieces.iter().map(|size| usize::from(*size).max(1)).cycle();
-    let mut at = 0;
-    let ends = std::iter::from_fn(|| {
-        let rest = bytes.len() - at;
-        at += sizes.next().unwrap_or(rest).min(rest);
-        (rest > 0).then_some(at)
-    });
+    let ends = cuts::ends(&bytes, &input.pieces);
     assert_eq!(whole, verdict(&bytes, &limits, ends), "in pieces");
 });
 

@@ -4,19 +4,13 @@
 //! any bytes; the others are frames, so that the fuzzer gets past the first header.
 #![no_main]
 
-#[path = "../../crates/clws-proto/tests/common/mod.rs"]
-mod common;
-
 use arbitrary::Arbitrary;
+use clws_fuzz::common::{End, Seen};
+use clws_fuzz::cuts;
+use clws_fuzz::frames::Stream;
 use clws_proto::close::CloseCode;
 use clws_proto::connection::Config;
-use clws_proto::frame::{FrameHeader, OpCode};
-use clws_proto::mask;
-use common::{End, Seen};
 use libfuzzer_sys::fuzz_target;
-
-/// The longest stream, in bytes: enough for every limit to be passed.
-const MAX_STREAM: usize = 24 * 1024;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -30,98 +24,10 @@ struct Input {
     pieces: Vec<u8>,
 }
 
-#[derive(Arbitrary, Debug)]
-enum Stream {
-    Raw(Vec<u8>),
-    Frames(Vec<Frame>),
-}
-
-#[derive(Arbitrary, Debug)]
-struct Frame {
-    fin: bool,
-    kind: Kind,
-    key: [u8; 4],
-    payload: Payload,
-    /// A frame often stands several times, so that counts and sums grow.
-    times: u16,
-}
-
-#[derive(Arbitrary, Clone, Copy, Debug)]
-enum Kind {
-    Continuation,
-    Text,
-    Binary,
-    Close,
-    Ping,
-    Pong,
-}
-
-#[derive(Arbitrary, Debug)]
-enum Payload {
-    Bytes(Vec<u8>),
-    Text(String),
-    Run(u8, u16),
-    Close(u16, String),
-}
-
-impl From<Kind> for OpCode {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Continuation => Self::Continuation,
-            Kind::Text => Self::Text,
-            Kind::Binary => Self::Binary,
-            Kind::Close => Self::Close,
-            Kind::Ping => Self::Ping,
-            Kind::Pong => Self::Pong,
-        }
-    }
-}
-
-impl Payload {
-    fn bytes(&self) -> Vec<u8> {
-        match self {
-            Self::Bytes(bytes) => bytes.clone(),
-            Self::Text(text) => text.clone().into_bytes(),
-            Self::Run(byte, len) => vec![*byte; usize::from(*len) % MAX_STREAM],
-            Self::Close(code, reason) => [&code.to_be_bytes(), reason.as_bytes()].concat(),
-        }
-    }
-}
-
-impl Frame {
-    fn write(&self, masked: bool, out: &mut Vec<u8>) {
-        let mut payload = self.payload.bytes();
-        let mut header = FrameHeader::new(self.kind.into(), payload.len());
-        header.fin = self.fin;
-        if masked {
-            header.mask = Some(self.key);
-            mask::apply(self.key, &mut payload);
-        }
-        for _ in 0..self.times % 1200 + 1 {
-            if out.len() + payload.len() > MAX_STREAM {
-                break;
-            }
-            header.write(out);
-            out.extend_from_slice(&payload);
-        }
-    }
-}
-
 impl Input {
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = match &self.stream {
-            Stream::Raw(bytes) => bytes.clone(),
-            Stream::Frames(frames) => {
-                let mut out = Vec::new();
-                frames.iter().for_each(|frame| frame.write(!self.client, &mut out));
-                out
-            }
-        };
-        if let Some((at, byte)) = self.spoil
-            && let Some(place) = bytes.get_mut(usize::from(at))
-        {
-            *place ^= byte;
-        }
+        let mut bytes = self.stream.bytes(!self.client);
+        cuts::spoil(&mut bytes, self.spoil);
         bytes
     }
 
@@ -134,22 +40,22 @@ impl Input {
         if self.client { End::client(config) } else { End::server(config) }
     }
 
-    /// Feeds the stream, `size` naming the length of each next piece.
-    fn feed(&self, end: &mut End, bytes: &[u8], mut size: impl FnMut() -> usize) {
-        let at = self.close_at.map_or(usize::MAX, usize::from);
-        let (before, after) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));
-        let mut cut = |end: &mut End, mut rest: &[u8]| {
-            while !rest.is_empty() {
-                let (piece, later) = rest.split_at(size().clamp(1, rest.len()));
-                end.receive(piece);
-                rest = later;
+    /// Feeds the stream in one piece or in several.
+    fn feed(&self, end: &mut End, bytes: &[u8], cut: bool) {
+        let receive = |end: &mut End, part: &[u8]| {
+            if cut {
+                cuts::pieces(part, &self.pieces).for_each(|piece| end.receive(piece));
+            } else {
+                end.receive(part);
             }
         };
-        cut(end, before);
+        let at = self.close_at.map_or(usize::MAX, usize::from);
+        let (before, after) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));
+        receive(end, before);
         if at <= bytes.len() {
             end.connection.close(CloseCode::new(1001), "", end.now);
             end.connection.poll_output(&mut end.out);
-            cut(end, after);
+            receive(end, after);
         }
     }
 }
@@ -158,11 +64,8 @@ fuzz_target!(|input: Input| {
     let bytes = input.bytes();
     let (mut whole, mut cut) = (input.end(), input.end());
     cut.now = whole.now;
-    input.feed(&mut whole, &bytes, || usize::MAX);
-    let mut sizes = input.pieces.iter().cycle();
-    // Long streams are cut more coarsely, for the sake of the number of runs.
-    let unit = 1 + bytes.len() / 1024;
-    input.feed(&mut cut, &bytes, || unit * sizes.next().map_or(1, |size| usize::from(*size)));
+    input.feed(&mut whole, &bytes, false);
+    input.feed(&mut cut, &bytes, true);
 
     assert_eq!(whole.seen, cut.seen, "events");
     assert_eq!(whole.out, cut.out, "answers");
