@@ -8,6 +8,7 @@ mod args;
 mod autobahn;
 mod browser;
 mod chores;
+mod fuzz;
 mod interop;
 mod node;
 mod process;
@@ -65,8 +66,8 @@ const CHORES: &[Chore] = &[
     Chore {
         name: "fuzz-smoke",
         options: "[--seconds N]",
-        summary: "run every fuzz target in fuzz/ for N seconds (20)",
-        run: chores::fuzz_smoke,
+        summary: "run every fuzz target in fuzz/ for N seconds (20), two at a time",
+        run: fuzz::fuzz_smoke,
     },
 ];
 
