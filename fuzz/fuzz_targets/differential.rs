@@ -1,5 +1,5 @@
-//! A stream of bytes beside another implementation: `tungstenite` hears the same and fails with the
-//! same close code, but for the differences that `common/reference.rs` of the protocol's tests names.
+//! A stream of bytes beside another implementation: `tungstenite` hears the same and fails with
+//! the same close code, but for the differences that `reference.rs` names.
 #![no_main]
 
 use arbitrary::Arbitrary;

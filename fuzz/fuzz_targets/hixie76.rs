@@ -1,7 +1,8 @@
 //! draft-hixie-thewebsocketprotocol-76: its opening handshake and its frames, whole and cut.
 //!
-//! The verdict is the same however the bytes are cut; keys made as the draft says are admitted; what
-//! this crate writes it reads; no message is above the limit, and the only answer is one close frame.
+//! The verdict is the same however the bytes are cut; keys made as the draft says are admitted;
+//! what this crate writes it reads; no message is above the limit, and one close frame is the only
+//! answer.
 #![no_main]
 
 use arbitrary::Arbitrary;

@@ -1,5 +1,5 @@
-//! Two ends that talk to each other (RFC 6455 §5.5, §7): messages, pings, closes and time, with the
-//! stream between them cut anywhere.
+//! Two ends that talk to each other (RFC 6455 §5.5, §7): messages, pings, closes and time, with
+//! the stream between them cut anywhere.
 //!
 //! Neither may accuse the other; what arrives is what was sent, in order; once all has arrived,
 //! both ends agree on whether they are open; a deadline that was served is not due again.

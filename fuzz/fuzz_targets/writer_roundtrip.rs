@@ -86,7 +86,7 @@ impl Writer {
     fn close(&mut self, code: u16, reason: &str) {
         self.end.close(code, reason);
         let code = CloseCode::new(code).map(CloseCode::get);
-        // RFC 6455 §5.5: the reason is cut to fit a control frame, and there is none without a code.
+        // RFC 6455 §5.5: the reason is cut to fit a control frame; none goes without a code.
         let cut = reason.floor_char_boundary(123);
         let reason = if code.is_some() { &reason[..cut] } else { "" };
         self.expected.push(Seen::Close(code, reason.to_owned()));

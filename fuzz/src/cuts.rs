@@ -3,7 +3,8 @@
 /// How many pieces a long stream is cut into where the sizes say "small", for the sake of speed.
 const MOST_PIECES: usize = 1024;
 
-/// Cuts `bytes` into pieces of these sizes, in turn and over again; without sizes into single bytes.
+/// Cuts `bytes` into pieces of these sizes, in turn and over again; without sizes into single
+/// bytes.
 ///
 /// A size of 0 counts as 1. Long streams are cut more coarsely.
 pub fn pieces<'a>(mut bytes: &'a [u8], sizes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {

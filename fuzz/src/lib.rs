@@ -1,4 +1,5 @@
-//! What the fuzz targets share: frames that are nearly legal, cuts, and the protocol tests' helpers.
+//! What the fuzz targets share: frames that are nearly legal, cuts, and the helpers of the
+//! protocol's tests.
 
 #[path = "../../crates/clws-proto/tests/common/mod.rs"]
 pub mod common;
