@@ -9,8 +9,8 @@ use crate::client::{self, Courier};
 use crate::peer::Peer;
 use crate::session::Transport;
 use mio::Waker;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug)]
 pub(super) enum Letter {
@@ -22,11 +22,43 @@ pub(super) enum Letter {
     Shutdown,
 }
 
+/// Letters, and whether the worker sleeps: plain data, of which each method is one step with the
+/// mailbox locked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Tray<L> {
+    /// `None` once the worker has ended: what comes then is dropped.
+    letters: Option<Vec<L>>,
+    /// The worker is about to sleep, or does, and nobody has woken it yet.
+    asleep: bool,
+}
+
+impl<L> Tray<L> {
+    fn new() -> Self {
+        Self { letters: Some(Vec::new()), asleep: false }
+    }
+
+    /// Takes letters in; whether the worker is to be woken.
+    fn put(&mut self, new: impl Iterator<Item = L>) -> bool {
+        let Some(letters) = &mut self.letters else { return false };
+        letters.extend(new);
+        std::mem::take(&mut self.asleep)
+    }
+
+    fn fall_asleep(&mut self) -> bool {
+        self.asleep = self.letters.as_ref().is_none_or(Vec::is_empty);
+        self.asleep
+    }
+
+    fn collect(&mut self, batch: &mut Vec<L>) {
+        if let Some(letters) = &mut self.letters {
+            std::mem::swap(letters, batch);
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    /// `None` once the worker has ended: what comes then is dropped.
-    letters: Mutex<Option<Vec<Letter>>>,
-    asleep: AtomicBool,
+    tray: Mutex<Tray<Letter>>,
     waker: Waker,
     /// How many connections the worker has, counting those on their way.
     pub(super) load: AtomicUsize,
@@ -34,12 +66,11 @@ pub(super) struct Mailbox {
 
 impl Mailbox {
     pub(super) fn new(waker: Waker) -> Self {
-        Self {
-            letters: Mutex::new(Some(Vec::new())),
-            asleep: AtomicBool::new(false),
-            waker,
-            load: AtomicUsize::new(0),
-        }
+        Self { tray: Mutex::new(Tray::new()), waker, load: AtomicUsize::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tray<Letter>> {
+        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn post(&self, letter: Letter) {
@@ -47,46 +78,31 @@ impl Mailbox {
     }
 
     fn post_all(&self, new: impl Iterator<Item = Letter>) {
-        match &mut *self.letters.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(letters) => letters.extend(new),
-            None => return,
-        }
-        // Ordered against `fall_asleep`: either this sees the worker asleep, or the worker sees
-        // the letter.
-        if self.asleep.swap(false, Ordering::SeqCst)
-            && let Err(error) = self.waker.wake()
-        {
+        let wake = self.lock().put(new);
+        if wake && let Err(error) = self.waker.wake() {
             tracing::error!(%error, "cannot wake a worker");
         }
     }
 
     /// Says that the worker will sleep until it is woken; `false` when letters are waiting.
     pub(super) fn fall_asleep(&self) -> bool {
-        self.asleep.store(true, Ordering::SeqCst);
-        let letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
-        let empty = letters.as_ref().is_none_or(Vec::is_empty);
-        drop(letters);
-        if !empty {
-            self.wake_up();
-        }
-        empty
+        self.lock().fall_asleep()
     }
 
     pub(super) fn wake_up(&self) {
-        self.asleep.store(false, Ordering::SeqCst);
+        self.lock().asleep = false;
     }
 
     /// Exchanges the letters for an empty `batch`, whose memory serves the next ones.
     pub(super) fn collect(&self, batch: &mut Vec<Letter>) {
-        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(letters) = &mut *letters {
-            std::mem::swap(letters, batch);
-        }
+        self.lock().collect(batch);
     }
 
     /// Takes no more letters and drops those that wait, connections among them.
     pub(super) fn shut(&self) {
-        *self.letters.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let letters = self.lock().letters.take();
+        // What they hold may send when it is dropped, to this very mailbox.
+        drop(letters);
     }
 }
 
@@ -99,3 +115,7 @@ impl Courier for Mailbox {
         self.post_all(letters.into_iter().map(Letter::Mail));
     }
 }
+
+#[cfg(test)]
+#[path = "mailbox_tests.rs"]
+mod tests;

@@ -114,7 +114,9 @@ impl Worker {
             tracing::error!(%error, "a worker cannot poll");
             std::thread::sleep(Duration::from_millis(10));
         }
-        self.mailbox.wake_up();
+        if idle {
+            self.mailbox.wake_up();
+        }
         self.kit.now = Instant::now();
     }
 
