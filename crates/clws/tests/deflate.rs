@@ -161,9 +161,19 @@ fn compressed_frames_that_break_the_rules() {
     type Frames<'a> = Vec<(u8, &'a [u8])>;
     let (server, _events) = echoing(Limits::default(), DeflateConfig::default());
     let good = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
-    let cases: [(&str, u16, Frames); 6] = [
+    let cases: [(&str, u16, Frames); 8] = [
         ("a wrong block type", 1007, vec![(FIN | RSV1 | TEXT, &[0x06, 0x00])]),
         ("an end inside a block", 1007, vec![(FIN | RSV1 | TEXT, &good[..4])]),
+        // A stored block each: what is wrong is found before the message ends.
+        ("no UTF-8 in a fragment", 1007, vec![(RSV1 | TEXT, &[0, 1, 0, 0xfe, 0xff, 0xff])]),
+        (
+            "no UTF-8 across two blocks",
+            1007,
+            vec![
+                (RSV1 | TEXT, &[0, 2, 0, 0xfd, 0xff, 0xe2, 0x82]),
+                (CONTINUATION, &[0, 1, 0, 0xfe, 0xff, b'x']),
+            ],
+        ),
         ("no UTF-8 inside", 1007, vec![(FIN | RSV1 | TEXT, &[0xfa, 0xff, 0x0f, 0x00])]),
         ("RSV1 on a ping", 1002, vec![(FIN | RSV1 | 9, b"")]),
         (
