@@ -20,6 +20,28 @@ fn the_answers_to_one_read_leave_in_one_write() {
     assert_eq!(frames(&rig.take_sent()).0, vec![(Text, b"echo".to_vec()); 16]);
 }
 
+/// No count that grows with a client's messages may end it (scenario B5).
+#[test]
+fn a_million_messages_are_a_healthy_client() {
+    let mut rig = Rig::open(Limits::default(), Rig::idle());
+    let mut fragments = masked(Text, b"ec");
+    fragments[0] = 0x01;
+    for (first, piece) in [(0x00, &b"h"[..]), (0x80, b"o")] {
+        let at = fragments.len();
+        fragments.extend(masked(Text, piece));
+        fragments[at] = first;
+    }
+    let batch = [masked(Text, b"echo"), fragments].concat().repeat(500);
+    for _ in 0..1000 {
+        rig.receive(&batch);
+        let calls = rig.take_calls();
+        assert!(calls.len() == 1000 && calls.iter().all(|call| *call == Call::Text("echo".into())));
+        assert_eq!(rig.take_sent().len(), 6000);
+    }
+    assert_eq!(rig.fates, []);
+    assert!(!rig.owns_buffers());
+}
+
 #[test]
 fn an_idle_session_owns_no_buffer() {
     let mut rig = Rig::open(Limits::default(), Rig::idle());

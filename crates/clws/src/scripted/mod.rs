@@ -1,6 +1,7 @@
 //! The second engine: drives one session by script, with virtual time and a wire that takes as
 //! much as the script says. What the worker does with sockets, this does with vectors.
 
+mod departure;
 mod fairness;
 mod faults;
 mod flow;
