@@ -44,6 +44,7 @@ impl World {
             let counts = (page.heard, page.received);
             assert_eq!(counts, (page.said.len(), page.accepted.len()), "peer {number}");
             let client = page.client.as_ref().unwrap();
+            assert!(!page.pressed, "peer {number} waits for `drained`");
             assert!(client.no_letters_under_way(), "peer {number}");
             assert_eq!(client.queued_bytes(), 0, "peer {number}");
         }

@@ -53,6 +53,8 @@ pub(super) struct Page {
     pub(super) stopped: Option<usize>,
     /// What user code was told had begun the end.
     pub(super) cause: Option<Cause>,
+    /// A send said that the queue is full, and `drained` has not been called since.
+    pub(super) pressed: bool,
     pub(super) overrun: bool,
     pub(super) panicked: bool,
     pub(super) rejected: bool,
@@ -171,6 +173,7 @@ impl Ledger {
             Outcome::Sent | Outcome::Backpressure => {
                 page.accepted.push(message);
                 page.mailed |= !direct;
+                page.pressed |= outcome == Outcome::Backpressure;
                 let open = page.state == State::Connected;
                 self.check(number, open, "taken for a client that is gone");
             }

@@ -110,6 +110,7 @@ impl Resource for Stage {
         self.call(client, |ledger, number| {
             let live = ledger.pages[number].state == State::Connected;
             ledger.check(number, live, "drained out of its life");
+            ledger.pages[number].pressed = false;
             if ledger.random.one_in(2) {
                 ledger.send(number, Binary, 3000);
             }
