@@ -51,7 +51,6 @@ pub(crate) struct Proxy {
     poll: Poll,
     listener: TcpListener,
     server: SocketAddr,
-    fault: Fault,
     random: Random,
     pairs: Vec<Option<Pair>>,
     /// Resets or flipped bits.
@@ -59,26 +58,26 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn new(server: SocketAddr, fault: Fault, seed: u64) -> io::Result<Self> {
+    pub(crate) fn new(server: SocketAddr, seed: u64) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         poll.registry().register(&mut listener, Token(0), Interest::READABLE)?;
         let random = Random(seed);
-        Ok(Self { poll, listener, server, fault, random, pairs: Vec::new(), harm: 0 })
+        Ok(Self { poll, listener, server, random, pairs: Vec::new(), harm: 0 })
     }
 
     pub(crate) fn port(&self) -> io::Result<u16> {
         Ok(self.listener.local_addr()?.port())
     }
 
-    /// Passes on until `end` says so.
-    pub(crate) fn run(&mut self, end: impl Fn() -> bool) -> io::Result<()> {
+    /// Passes on with one fault until `end` says so.
+    pub(crate) fn run(&mut self, fault: Fault, end: impl Fn() -> bool) -> io::Result<()> {
         let mut events = Events::with_capacity(256);
         while !end() {
             self.poll.poll(&mut events, Some(TICK))?;
             self.accept()?;
             for index in 0..self.pairs.len() {
-                self.step(index);
+                self.step(index, fault);
             }
         }
         Ok(())
@@ -98,8 +97,8 @@ impl Proxy {
         Ok(())
     }
 
-    fn step(&mut self, index: usize) {
-        let (fault, random) = (self.fault, &mut self.random);
+    fn step(&mut self, index: usize, fault: Fault) {
+        let random = &mut self.random;
         let Some(pair) = self.pairs.get_mut(index).and_then(Option::as_mut) else { return };
         if fault == Fault::Reset && random.once_in(1500) {
             for stream in &pair.streams {

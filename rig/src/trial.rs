@@ -77,6 +77,7 @@ impl<'a> Trial<'a> {
         let welcome = Figure::at_most("newcomer", seen.slowest * 1e3, WELCOME * 1e3, "ms");
         // Who was turned away was not late.
         self.push(if seen.slowest.is_nan() { welcome } else { welcome.timed() });
+        self.push(Figure::told("CPU", seen.share * 100.0, "%"));
     }
 
     /// The innocents lost no connection and no message, and got none that is wrong.

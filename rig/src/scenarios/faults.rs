@@ -52,6 +52,7 @@ fn run(plan: &Plan, id: &'static str, fault: Fault) -> Result<Outcome> {
     let (facts, seen) = trial.attack(|attack: &mut Attack| {
         let port = attack.wait_for("port")? as u16;
         let innocents = Innocents::start(SocketAddr::from(([127, 0, 0, 1], port)), PROXIED)?;
+        attack.order()?;
         behind = Some(innocents.tally_of(time)?);
         drop(innocents);
         attack.order()
@@ -89,10 +90,12 @@ fn run(plan: &Plan, id: &'static str, fault: Fault) -> Result<Outcome> {
 fn proxy(stage: &Stage, fault: Fault) -> io::Result<()> {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seed = u64::from(time.subsec_nanos());
-    let mut proxy = Proxy::new(stage.address, fault, seed)?;
+    let mut proxy = Proxy::new(stage.address, seed)?;
     stage.tell("seed", seed);
     stage.tell("port", proxy.port()?);
-    proxy.run(|| stage.is_ordered())?;
+    // Everybody gets in by a network that only cuts.
+    proxy.run(Fault::Split, || stage.is_ordered())?;
+    proxy.run(fault, || stage.is_ordered())?;
     stage.tell("harm", proxy.harm);
     Ok(())
 }

@@ -38,6 +38,8 @@ fn ip(words: &str) -> Result<()> {
 
 impl Link {
     fn make() -> Result<Self> {
+        // What a run left that was killed.
+        drop(Self);
         ip(&format!("netns add {NAMESPACE}"))?;
         let link = Self;
         ip(&format!("link add {NEAR} type veth peer name {FAR} netns {NAMESPACE}"))?;
