@@ -199,6 +199,15 @@ impl Kit {
         self.share = self.hub.limits.turn_messages;
     }
 
+    /// Takes one event off the share; one with bytes that no read was charged for counts as often
+    /// as those fit into their part of `turn_bytes`.
+    #[inline]
+    pub(crate) fn charge(&mut self, bytes: usize) {
+        let limits = &self.hub.limits;
+        let parts = bytes.saturating_mul(limits.turn_messages) / limits.turn_bytes;
+        self.share = self.share.saturating_sub(parts.max(1));
+    }
+
     /// An empty send queue, with the memory of an earlier use.
     #[inline]
     pub(crate) fn queue(&mut self) -> Box<SendQueue> {

@@ -56,7 +56,7 @@ pub struct Limits {
     /// A client that stays silent this long after such a ping is dropped. Default 20 s.
     pub pong_timeout: Duration,
     /// The most messages and control frames of one client that are delivered before others have
-    /// their turn. Default 32.
+    /// their turn; of those put together or inflated at most `turn_bytes`, or one. Default 32.
     pub turn_messages: usize,
     /// The most bytes that are read from one client before others have their turn, twice as many
     /// of a frame that is known to be long; at most 16 MiB. Default 64 KiB.

@@ -1,6 +1,6 @@
 //! One client's share of a turn: what is above it waits, in order, and costs no work meanwhile.
 
-use super::{Call, Rig, frames, masked};
+use super::{Call, REQUEST, Rig, frames, masked};
 use crate::limits::Limits;
 use clws_proto::frame::OpCode::{Binary, Ping, Pong, Text};
 use std::time::Duration;
@@ -74,6 +74,36 @@ fn pings_count_and_pieces_of_messages_do_not() {
     assert_eq!(frames(&rig.take_sent()).0, [(Pong, b"one".to_vec())]);
     rig.turn();
     assert_eq!(frames(&rig.take_sent()).0, [(Pong, b"two".to_vec())]);
+}
+
+/// A KiB on the wire can be a MiB to deliver.
+#[test]
+fn inflated_messages_count_by_their_length() {
+    let mut rig = Rig::new(Limits::default(), Rig::idle());
+    let (head, _) = REQUEST.split_at(REQUEST.len() - 2);
+    rig.receive(&[head, b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"].concat());
+    assert!(String::from_utf8(rig.take_sent()).unwrap().contains("permessage-deflate"));
+    rig.take_calls();
+    for (length, each_turn) in [(20 * 1024, 4), (1024, 32), (1 << 20, 1)] {
+        let message = packed(&vec![0; length]);
+        receive_alone(&mut rig, message.repeat(each_turn * 2 + 1));
+        for count in [each_turn, each_turn, 1] {
+            assert_eq!(rig.take_calls(), vec![Call::Binary(length); count]);
+            rig.turn();
+        }
+        assert!(!rig.session.wants_turn());
+    }
+}
+
+/// A whole message, compressed without the history of others.
+fn packed(payload: &[u8]) -> Vec<u8> {
+    let mut deflate = flate2::Compress::new(flate2::Compression::fast(), false);
+    let mut packed = Vec::with_capacity(64 * 1024);
+    deflate.compress_vec(payload, &mut packed, flate2::FlushCompress::Sync).unwrap();
+    packed.truncate(packed.len() - 4);
+    let mut frame = masked(Binary, &packed);
+    frame[0] |= 0x40;
+    frame
 }
 
 /// Turns do not excuse a message that is not finished: a peer could keep it so for ever.

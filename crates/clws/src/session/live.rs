@@ -145,7 +145,7 @@ impl Live {
                 Ok((count, event)) => {
                     used += count;
                     let Some(event) = event else { break };
-                    kit.share -= 1;
+                    kit.charge(put_together(&event));
                     self.handle_event(kit, event);
                 }
                 Err(error) => {
@@ -370,4 +370,15 @@ impl Live {
 /// Whether encoded frames are a control frame, which no policy drops.
 fn is_control(frames: &[u8]) -> bool {
     frames.first().is_some_and(|first| first & 0x08 != 0)
+}
+
+/// The length of a message that was put together from pieces or inflated: it may be much longer
+/// than the bytes that `turn_bytes` let in.
+#[inline]
+fn put_together(event: &Event<'_>) -> usize {
+    match event {
+        Event::Message(Message::Text(Cow::Owned(text))) => text.len(),
+        Event::Message(Message::Binary(Cow::Owned(bytes))) => bytes.len(),
+        _ => 0,
+    }
 }
