@@ -97,8 +97,12 @@ pub struct Connection {
     keys: Option<MaskKeys>,
     phase: Phase,
     last_input: Instant,
+    /// When the latest keepalive ping was due, until its pong comes.
     pinged: Option<Instant>,
-    pings: u32,
+    /// How many keepalive pings there were; it may start anew.
+    pings: u16,
+    /// In microseconds; 0 before the first was measured.
+    round_trip: u32,
     header: [u8; MAX_HEADER],
     header_len: u8,
     close_sent: bool,
@@ -130,6 +134,7 @@ impl Connection {
             last_input: now,
             pinged: None,
             pings: 0,
+            round_trip: 0,
             header: [0; MAX_HEADER],
             header_len: 0,
             close_sent: false,
@@ -163,7 +168,6 @@ impl Connection {
         pool: &mut Pool,
     ) -> Result<(usize, Option<Event<'a>>), ProtocolError> {
         self.last_input = now;
-        self.pinged = None;
         let result = self.read_frames(now, input, pool);
         if let Err(error) = &result {
             self.fail(*error, now);
@@ -413,8 +417,23 @@ impl Connection {
                 }
                 Ok(Some(Event::Ping(payload)))
             }
-            _ if payload.len() == 8 && payload.starts_with(&KEEPALIVE) => Ok(None),
-            _ => Ok(Some(Event::Pong(payload))),
+            _ => match keepalive_number(&payload) {
+                Some(number) => {
+                    self.measure(number, now);
+                    Ok(None)
+                }
+                None => Ok(Some(Event::Pong(payload))),
+            },
+        }
+    }
+
+    /// Takes the time of the latest ping's pong; one that answers an earlier ping says nothing.
+    fn measure(&mut self, number: u32, now: Instant) {
+        if number == u32::from(self.pings)
+            && let Some(pinged) = self.pinged.take()
+        {
+            let micros = now.saturating_duration_since(pinged).as_micros();
+            self.round_trip = u32::try_from(micros).unwrap_or(u32::MAX).max(1);
         }
     }
 
@@ -491,10 +510,10 @@ impl Connection {
         }
         if self.ping_due {
             self.ping_due = false;
-            self.pings = self.pings.wrapping_add(1);
+            let number = u32::from(self.pings);
             let mut payload = [0; 8];
             for (slot, byte) in
-                payload.iter_mut().zip(KEEPALIVE.into_iter().chain(self.pings.to_be_bytes()))
+                payload.iter_mut().zip(KEEPALIVE.into_iter().chain(number.to_be_bytes()))
             {
                 *slot = byte;
             }
@@ -544,10 +563,23 @@ impl Connection {
 
     fn keepalive_deadline(&self) -> Option<Instant> {
         let interval = self.config.ping_interval?;
-        Some(match self.pinged {
+        Some(match self.unheard() {
             Some(pinged) => pinged + self.config.pong_timeout,
             None => self.last_input + interval,
         })
+    }
+
+    /// When the keepalive ping was due that nothing came after; any input is a sign of life.
+    fn unheard(&self) -> Option<Instant> {
+        self.pinged.filter(|pinged| self.last_input < *pinged)
+    }
+
+    /// How long the latest keepalive ping that was answered and its pong took together, in
+    /// microseconds, at least 1; 0 before the first. It is measured from when the ping was due to
+    /// when its pong was handed in, so it counts what either waited for at this end.
+    #[inline]
+    pub fn round_trip_micros(&self) -> u32 {
+        self.round_trip
     }
 
     /// Does what is due at `now`: a keepalive ping goes to [`Self::poll_output`], a peer that let
@@ -565,10 +597,11 @@ impl Connection {
         if self.keepalive_deadline().is_none_or(|deadline| now < deadline) {
             return None;
         }
-        if self.pinged.is_some() {
+        if self.unheard().is_some() {
             return Some(Expired::Pong);
         }
         self.pinged = Some(now);
+        self.pings = self.pings.wrapping_add(1);
         self.ping_due = true;
         None
     }
@@ -594,6 +627,12 @@ impl Connection {
         self.control = Vec::new();
         self.header_len = 0;
     }
+}
+
+/// Which of this library's own pings a pong answers; `None` where it answers none.
+fn keepalive_number(payload: &[u8]) -> Option<u32> {
+    let number = payload.strip_prefix(&KEEPALIVE)?;
+    Some(u32::from_be_bytes(number.try_into().ok()?))
 }
 
 impl std::fmt::Debug for Connection {

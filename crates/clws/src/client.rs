@@ -22,6 +22,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Who wants nothing read from a client: bits of [`Shared::paused`].
 const BY_USER: u8 = 1;
@@ -93,6 +94,8 @@ pub(crate) struct Shared {
     pub(crate) pressed: AtomicBool,
     /// Bytes on their way here or waiting for the socket, without what the running callback sends.
     pub(crate) queued: AtomicUsize,
+    /// In microseconds; 0 before the first was measured.
+    pub(crate) round_trip: AtomicU32,
     /// Letters on their way. While there are any, direct sends would overtake them.
     pub(crate) letters: AtomicU32,
 }
@@ -174,6 +177,18 @@ impl Client {
         }
         let own = scope::queue_of(self.address(), |scope| scope.queue.len() - scope.queue.counted);
         self.0.queued.load(Ordering::Relaxed) + own.unwrap_or(0)
+    }
+
+    /// How long the latest keepalive ping that the client answered took there and back; `None`
+    /// before the first, which is sent after [`Limits::ping_interval`] of silence, and for clients
+    /// of draft 76, which knows no pings.
+    ///
+    /// It is measured by the worker's clock, which is read once a turn: it is longer than the wire
+    /// needs by what the ping waited behind other messages and by what the worker was busy with.
+    /// An idle server measures to about a tenth of a millisecond.
+    pub fn round_trip(&self) -> Option<Duration> {
+        let micros = self.0.round_trip.load(Ordering::Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros.into()))
     }
 
     /// Closes the client behind everything that was sent before; later sends are dropped.

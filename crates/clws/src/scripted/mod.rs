@@ -6,6 +6,7 @@ mod fairness;
 mod faults;
 mod flow;
 mod handshakes;
+mod keepalive;
 mod life;
 #[cfg(feature = "tls")]
 mod records;

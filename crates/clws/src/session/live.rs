@@ -158,7 +158,16 @@ impl Live {
             }
         }
         self.control(kit);
+        self.tell_round_trip();
         used
+    }
+
+    #[inline]
+    fn tell_round_trip(&self) {
+        let (micros, told) = (self.connection.round_trip_micros(), &self.client.0.round_trip);
+        if micros != told.load(Ordering::Relaxed) {
+            told.store(micros, Ordering::Relaxed);
+        }
     }
 
     #[inline]

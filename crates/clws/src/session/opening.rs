@@ -215,6 +215,7 @@ impl Session {
             paused: AtomicU8::new(0),
             pressed: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
+            round_trip: AtomicU32::new(0),
             letters: AtomicU32::new(0),
         }));
         let contexts = || agreed.map(|agreed| Contexts::new(&agreed, Side::Server));

@@ -98,6 +98,15 @@ impl Wire {
         }
     }
 
+    /// See [`Connection::round_trip_micros`]; draft 76 has no pings.
+    #[inline]
+    pub(super) fn round_trip_micros(&self) -> u32 {
+        match self {
+            Self::Framed(connection) => connection.round_trip_micros(),
+            Self::Hixie76(_) => 0,
+        }
+    }
+
     pub(super) fn excuse(&mut self, now: Instant) {
         either!(self, codec => codec.excuse(now));
     }
