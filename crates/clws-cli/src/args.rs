@@ -84,6 +84,20 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "TIME", default_value = "25s", value_parser = interval)]
     pub(crate) ping_interval: Interval,
 
+    /// Drop a client that stays silent this long after a ping
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = time)]
+    pub(crate) pong_timeout: Duration,
+
+    /// Close a client to and from which no message went for this long, with code 1001; `off` lets
+    /// it idle
+    #[arg(long, value_name = "TIME", default_value = "off", value_parser = interval)]
+    pub(crate) idle_timeout: Interval,
+
+    /// Close a client that has been connected this long, with code 1001, up to a tenth earlier, so
+    /// that not all reconnect at once; `off` lets it stay
+    #[arg(long, value_name = "TIME", default_value = "off", value_parser = interval)]
+    pub(crate) max_lifetime: Interval,
+
     #[command(flatten)]
     pub(crate) deflate: Deflate,
 
@@ -141,18 +155,25 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     number.filter(|n| *n > 0).ok_or_else(|| "give a number of bytes, as 65536, 64k or 16m".into())
 }
 
+/// The longest time that can be given, in milliseconds: thirty days.
+const LONGEST: u64 = 720 * 3_600_000;
+
 fn interval(text: &str) -> Result<Interval, String> {
     if text == "off" {
         return Ok(Interval(None));
     }
+    time(text).map(|time| Interval(Some(time))).map_err(|error| error + ", or off")
+}
+
+fn time(text: &str) -> Result<Duration, String> {
     let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("", 1000)];
     let millis = units.iter().find_map(|(unit, millis)| {
         let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
         number.checked_mul(*millis)
     });
     match millis {
-        Some(millis @ 100..=86_400_000) => Ok(Interval(Some(Duration::from_millis(millis)))),
-        _ => Err("give a time from 100ms to 24h, as 25s or 2m, or off".into()),
+        Some(millis @ 100..=LONGEST) => Ok(Duration::from_millis(millis)),
+        _ => Err("give a time from 100ms to 720h, as 25s or 2m".into()),
     }
 }
 
@@ -217,9 +238,16 @@ mod tests {
         assert_eq!(interval("250ms"), millis(250));
         assert_eq!(interval("30"), millis(30_000));
         assert_eq!(interval("off"), Ok(Interval(None)));
-        for bad in ["", "0", "s", "-1s", "1d", "99999999999999h", "10ms"] {
+        for bad in ["", "0", "s", "-1s", "1d", "721h", "99999999999999h", "10ms"] {
             assert!(interval(bad).is_err(), "{bad}");
+            assert!(time(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(time("720h"), Ok(Duration::from_hours(720)));
+        assert!(time("off").is_err());
     }
 
     #[test]

@@ -70,6 +70,9 @@ fn build(flags: &Serve) -> clws::Result<Server> {
     limits.send_queue_high = limits.send_queue_high.max(flags.max_message_size);
     limits.max_clients = flags.max_clients.map(|count| count as usize);
     limits.ping_interval = flags.ping_interval.0;
+    limits.pong_timeout = flags.pong_timeout;
+    limits.idle_timeout = flags.idle_timeout.0;
+    limits.max_lifetime = flags.max_lifetime.0;
     let origin = origin(&flags.origin);
     let mut server = Server::builder()
         .limits(limits)

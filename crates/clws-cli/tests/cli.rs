@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
-const FLAGS: [&str; 18] = [
+const FLAGS: [&str; 21] = [
     "--listen",
     "--tls-cert",
     "--tls-key",
@@ -24,6 +24,9 @@ const FLAGS: [&str; 18] = [
     "--max-message-size",
     "--max-clients",
     "--ping-interval",
+    "--pong-timeout",
+    "--idle-timeout",
+    "--max-lifetime",
     "--deflate",
     "--deflate-min-size",
     "--deflate-takeover",
@@ -97,6 +100,8 @@ fn wrong_flags_exit_with_2() {
     fails(&["serve", "--ping-interval", "soon"], 2, "soon");
     fails(&["serve", "--deflate-takeover", "all"], 2, "all");
     fails(&["serve", "--deflate-window-bits", "8"], 2, "--deflate-window-bits");
+    fails(&["serve", "--pong-timeout", "off"], 2, "off");
+    fails(&["serve", "--idle-timeout", "0"], 2, "--idle-timeout");
     fails(&["serve", "--log", "loud"], 2, "loud");
     fails(&["serve", "more"], 2, "more");
     fails(&["severe"], 2, "severe");
@@ -320,6 +325,19 @@ fn the_ping_interval_is_what_the_flag_says() {
         let ping = raw.frame();
         assert_eq!(ping.opcode, raw::PING);
         raw.send_frame(raw::FIN | raw::PONG, &ping.payload);
+    }
+}
+
+/// Who does not answer a ping is dropped, who idles or stays for too long is closed.
+#[test]
+fn silent_idle_and_old_clients_leave_as_the_flags_say() {
+    let serving = Serving::start(&["--ping-interval", "100ms", "--pong-timeout", "100ms"]);
+    let mut raw = serving.raw("/echo");
+    assert_eq!(raw.frame().opcode, raw::PING);
+    assert_eq!(raw.end(), End::Fin);
+    for flag in ["--idle-timeout", "--max-lifetime"] {
+        let serving = Serving::start(&[flag, "200ms"]);
+        assert_eq!(serving.raw("/echo").frame().close().0, 1001, "{flag}");
     }
 }
 

@@ -246,6 +246,10 @@ impl Client {
         self.unpause(BY_LISTENER)
     }
 
+    pub(crate) fn is_paused_by_user(&self) -> bool {
+        self.0.paused.load(Ordering::Acquire) & BY_USER != 0
+    }
+
     pub(crate) fn address(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }

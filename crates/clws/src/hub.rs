@@ -6,6 +6,7 @@ use crate::limits::Limits;
 use crate::metrics::Counters;
 use crate::routes::Routes;
 use crate::send_queue::SendQueue;
+use crate::ticks::Epoch;
 use crate::tls;
 use clws_proto::connection::Config;
 use clws_proto::deflate::DeflateConfig;
@@ -35,6 +36,7 @@ pub(crate) struct Hub {
     pub(crate) versions: Versions,
     pub(crate) hosts: Hosts,
     pub(crate) stopping: AtomicBool,
+    pub(crate) epoch: Epoch,
     next_id: AtomicU64,
     reserved: AtomicUsize,
     clients: Mutex<HashMap<u64, Client>>,
@@ -56,6 +58,7 @@ impl Hub {
             guard: Arc::new(Guard { counters: Arc::clone(&counters), on_panic }),
             counters,
             stopping: AtomicBool::new(false),
+            epoch: Epoch::new(Instant::now()),
             next_id: AtomicU64::new(1),
             reserved: AtomicUsize::new(0),
             clients: Mutex::default(),
@@ -165,6 +168,12 @@ pub(crate) struct Settings {
 /// One client's place; dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct Place(Arc<Hub>);
+
+impl Place {
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.0.epoch
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {

@@ -20,6 +20,7 @@ mod send_queue;
 mod sending;
 mod server;
 mod session;
+mod ticks;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(not(feature = "tls"))]

@@ -61,6 +61,12 @@ pub struct Limits {
     /// The most bytes that are read from one client before others have their turn, twice as many
     /// of a frame that is known to be long; at most 16 MiB. Default 64 KiB.
     pub turn_bytes: usize,
+    /// A client to and from which no message went this long is closed with 1001; pings and pongs
+    /// are none. `None` lets it idle. Default `None`.
+    pub idle_timeout: Option<Duration>,
+    /// A client that has been connected this long is closed with 1001, up to a tenth earlier, so
+    /// that those who came together don't leave together. `None` lets it stay. Default `None`.
+    pub max_lifetime: Option<Duration>,
     /// Bytes of buffers each worker keeps for reuse, beyond what clients hold. Default 16 MiB.
     pub spare_buffers: usize,
 }
@@ -109,6 +115,8 @@ impl Default for Limits {
             pong_timeout: Duration::from_secs(20),
             turn_messages: 32,
             turn_bytes: 64 * KIB,
+            idle_timeout: None,
+            max_lifetime: None,
             spare_buffers: 16 * MIB,
         }
     }
@@ -128,6 +136,9 @@ impl Limits {
         }
         if self.ping_interval == Some(Duration::ZERO) {
             return Err(Error::Limits("ping_interval must be above zero; None sends no pings"));
+        }
+        if [self.idle_timeout, self.max_lifetime].contains(&Some(Duration::ZERO)) {
+            return Err(Error::Limits("idle_timeout and max_lifetime must be above zero, or None"));
         }
         Ok(())
     }

@@ -68,6 +68,19 @@ pub trait Resource: Send + Sync + 'static {
         let _ = client;
     }
 
+    /// The server is about to close the client with this code and reason: it was idle for
+    /// [`Limits::idle_timeout`](crate::Limits::idle_timeout), or has been here for
+    /// [`Limits::max_lifetime`](crate::Limits::max_lifetime). Everything that had come from it by
+    /// now has been delivered, and what is sent here still goes before the close frame.
+    ///
+    /// Return `true` to close it by [`Client::close`] when all is done that it asked for; a client
+    /// that is left open for [`Limits::close_timeout`](crate::Limits::close_timeout) is closed
+    /// then. A [`Listener`](crate::Listener) does so, behind the events that are queued.
+    fn closing(&self, client: &Client, code: CloseCode, reason: &str) -> bool {
+        let _ = (client, code, reason);
+        false
+    }
+
     /// The client is gone; sends to it do nothing any more.
     fn disconnected(&self, client: &Client, closed: &Closed) {
         let _ = (client, closed);
@@ -182,6 +195,10 @@ pub enum Cause {
     Protocol(clws_proto::error::ProtocolError),
     /// The peer gave no sign of life, or took nothing of what waited for it.
     Timeout,
+    /// No message went either way for [`Limits::idle_timeout`](crate::Limits::idle_timeout).
+    Idle,
+    /// The client has been connected for [`Limits::max_lifetime`](crate::Limits::max_lifetime).
+    Lifetime,
     /// The client's send queue was overrun.
     Overrun,
     /// A callback panicked.

@@ -90,6 +90,7 @@ pub(crate) struct CloseOrder {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts, each changing by itself")]
 pub(crate) struct SendQueue {
     bytes: Vec<u8>,
     written: usize,
@@ -102,6 +103,8 @@ pub(crate) struct SendQueue {
     pub(crate) overrun: bool,
     /// A callback was told of backpressure.
     pub(crate) pressed: bool,
+    /// A message was put in that the session has not heard of yet.
+    pub(crate) spoke: bool,
     /// How many of the waiting bytes are in the client's shared count already.
     pub(crate) counted: usize,
     pub(crate) close: Option<CloseOrder>,
@@ -324,6 +327,7 @@ impl SendQueue {
         self.close = None;
         self.overrun = false;
         self.pressed = false;
+        self.spoke = false;
     }
 
     /// Whether user code did something the session has not heard of yet.

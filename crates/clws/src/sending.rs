@@ -224,6 +224,7 @@ impl Client {
         {
             return Outcome::Dropped(dropped);
         }
+        queue.spoke |= !opcode.is_control();
         if self.is_droppable(queue.len(), form, opcode) {
             let mut frames = Vec::with_capacity(plain_len(payload));
             form.write(opcode, payload, options.frame_size, &mut frames);

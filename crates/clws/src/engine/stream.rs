@@ -26,6 +26,16 @@ impl Stream {
         }
     }
 
+    /// How many bytes the system holds of what came, at most; 0 where it does not say.
+    pub(super) fn receive_buffer(&self) -> usize {
+        let size = match self {
+            Self::Tcp(stream) => SockRef::from(stream).recv_buffer_size(),
+            #[cfg(unix)]
+            Self::Unix(stream) => SockRef::from(stream).recv_buffer_size(),
+        };
+        size.unwrap_or(0)
+    }
+
     /// Says that nothing more will be written.
     pub(super) fn finish(&self) -> io::Result<()> {
         match self {

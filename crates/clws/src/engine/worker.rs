@@ -33,6 +33,33 @@ struct Seat {
     end_waits: bool,
     /// It stands in the list for the next turn.
     listed: bool,
+    /// How many more reads take at least what had come when the session's time was up.
+    last_reads: u8,
+}
+
+impl Seat {
+    /// Has the socket read, ready or not, as often as it may hold more.
+    fn begin_reading_out(&mut self, turn_bytes: usize) {
+        let reads = self.stream.receive_buffer() / turn_bytes.max(1) + 1;
+        self.last_reads = u8::try_from(reads).unwrap_or(u8::MAX);
+        self.readable = true;
+    }
+
+    /// Counts a read; whether it was the last.
+    fn has_read_out(&mut self) -> bool {
+        self.last_reads -= 1;
+        let done = self.last_reads == 0 || !self.readable;
+        if done && self.session.wants_read() {
+            self.last_reads = 0;
+            return true;
+        }
+        if done {
+            // It was held in the middle, and goes on where it stopped.
+            self.last_reads = 1;
+            self.readable = true;
+        }
+        false
+    }
 }
 
 #[derive(Debug)]
@@ -169,6 +196,9 @@ impl Worker {
                     _ => seat.session.handle_error(&mut self.kit),
                 },
             }
+            if seat.last_reads > 0 && seat.has_read_out() {
+                seat.session.handle_read_out(&mut self.kit, &mut &seat.stream);
+            }
         }
         self.settle(slot);
     }
@@ -187,6 +217,9 @@ impl Worker {
         }
         if let Some(deadline) = seat.session.deadline() {
             self.wheel.arm(slot, deadline, &mut seat.due);
+        }
+        if seat.last_reads == 0 && seat.session.is_reading_out() {
+            seat.begin_reading_out(self.kit.hub.limits.turn_bytes);
         }
         if seat.session.wants_turn() || (seat.readable && seat.session.wants_read()) {
             self.list(slot);
@@ -233,6 +266,7 @@ impl Worker {
             readable: false,
             end_waits: false,
             listed: false,
+            last_reads: 0,
         });
         if self.stopping {
             self.shut(slot as u32);

@@ -7,6 +7,7 @@ use crate::hub::Guard;
 use crate::pending::Pending;
 use crate::resource::{Cause, Closed, Reject, Resource};
 use clws_proto::close::CloseCode;
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,8 +50,8 @@ pub(super) enum Item<R> {
     /// A post or a call.
     Task(Task<R>),
     ClientTask(ClientTask<R>),
-    /// The listener stops.
-    Close,
+    /// The client is closed, behind what came before.
+    Close(CloseCode, Cow<'static, str>),
 }
 
 /// The listener behind its faces: the resource, the mailbox and the threads.
@@ -140,9 +141,7 @@ impl<R: Resource> Crew<R> {
             (Item::Task(task), _) if stop != Some(Queued::Drop) => {
                 self.guarded(|| task(&self.resource));
             }
-            (Item::Close, Some(client)) => {
-                client.close(CloseCode::GOING_AWAY, super::STOPPED);
-            }
+            (Item::Close(code, reason), Some(client)) => client.close(code, &reason),
             (Item::Disconnected(closed), Some(client)) => self.farewell(&client, health, closed),
             (Item::Connected, Some(client)) if stop != Some(Queued::Drop) => {
                 return Some(self.introduce(&client));
@@ -210,7 +209,8 @@ impl<R: Resource> Crew<R> {
     }
 
     pub(super) fn stop(&self, queued: Queued) {
-        for client in self.mailbox.stop(queued, || Item::Close) {
+        let close = || Item::Close(CloseCode::GOING_AWAY, super::STOPPED.into());
+        for client in self.mailbox.stop(queued, close) {
             client.close(CloseCode::GOING_AWAY, super::STOPPED);
         }
     }

@@ -195,6 +195,12 @@ impl<R: Resource> Resource for Listener<R> {
         self.0.note(client, Kind::Drained, Item::Drained);
     }
 
+    fn closing(&self, client: &Client, code: CloseCode, reason: &str) -> bool {
+        // Where it is refused the client is being closed already.
+        self.0.note(client, Kind::Free, Item::Close(code, reason.to_owned().into()));
+        true
+    }
+
     fn disconnected(&self, client: &Client, closed: &Closed) {
         self.0.note(client, Kind::End, Item::Disconnected(closed.clone()));
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn closed(rig: &mut Rig) -> Closed {
+pub(super) fn closed(rig: &mut Rig) -> Closed {
     let calls = rig.take_calls();
     let ends: Vec<_> = calls
         .iter()

@@ -7,6 +7,7 @@ mod faults;
 mod flow;
 mod handshakes;
 mod keepalive;
+mod leaving;
 mod life;
 #[cfg(feature = "tls")]
 mod records;
@@ -22,9 +23,11 @@ use crate::origin::Origin;
 use crate::peer::Peer;
 use crate::resource::{Closed, Reject, Resource};
 use crate::routes::{Route, Routes};
+use clws_proto::close::CloseCode;
 use clws_proto::frame::{FrameHeader, OpCode};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -69,6 +72,7 @@ pub(super) enum Call {
     Binary(usize),
     Pong(Vec<u8>),
     Drained,
+    Closing(u16, String),
     Disconnected(Closed),
 }
 
@@ -79,6 +83,7 @@ struct Script {
     calls: Arc<Mutex<Vec<Call>>>,
     client: Arc<Mutex<Option<Client>>>,
     act: Act,
+    keeps: Arc<AtomicBool>,
 }
 
 impl Script {
@@ -110,6 +115,10 @@ impl Resource for Script {
     fn drained(&self, client: &Client) {
         self.call(client, Call::Drained);
     }
+    fn closing(&self, client: &Client, code: CloseCode, reason: &str) -> bool {
+        self.call(client, Call::Closing(code.get(), reason.to_owned()));
+        self.keeps.load(Ordering::Relaxed)
+    }
     fn disconnected(&self, client: &Client, closed: &Closed) {
         self.call(client, Call::Disconnected(closed.clone()));
     }
@@ -135,6 +144,10 @@ pub(super) struct Rig {
     pub(super) session: Session,
     pub(super) wire: Wire,
     pub(super) fates: Vec<Fate>,
+    /// Whether nothing more lies in the socket.
+    pub(super) reads_out: bool,
+    /// Whether the resource wants to close clients itself.
+    pub(super) keeps: Arc<AtomicBool>,
     calls: Arc<Mutex<Vec<Call>>>,
     client: Arc<Mutex<Option<Client>>>,
     post: Arc<Post>,
@@ -145,13 +158,29 @@ impl Rig {
         Self::over(&Transport::Tcp, limits, act)
     }
 
+    /// A session whose handshake is done, behind so many other clients of the server.
+    pub(super) fn open_behind(others: u64, limits: Limits, act: Act) -> Self {
+        let mut rig = Self::new(limits, act);
+        for _ in 0..others {
+            rig.kit.hub.next_id();
+        }
+        rig.session = Session::new(&rig.kit, 0, Peer::NAMELESS, &Transport::Tcp);
+        rig.shake_hands();
+        rig
+    }
+
     pub(super) fn over(transport: &Transport, limits: Limits, act: Act) -> Self {
         Self::serving(Origin::any(), transport, limits, act)
     }
 
     fn serving(origin: Origin, transport: &Transport, limits: Limits, act: Act) -> Self {
-        let (calls, client) = (Arc::default(), Arc::default());
-        let script = Script { calls: Arc::clone(&calls), client: Arc::clone(&client), act };
+        let (calls, client, keeps) = (Arc::default(), Arc::default(), Arc::default());
+        let script = Script {
+            calls: Arc::clone(&calls),
+            client: Arc::clone(&client),
+            act,
+            keeps: Arc::clone(&keeps),
+        };
         let routes = Routes::default();
         routes.register(Route::new("/test", origin, script)).unwrap();
         let post = Arc::new(Post::default());
@@ -161,16 +190,13 @@ impl Rig {
         let session = Session::new(&kit, 0, peer.into(), transport);
         let wire =
             Wire { room: usize::MAX, step: usize::MAX, broken: false, sent: vec![], writes: 0 };
-        Self { kit, session, wire, fates: Vec::new(), calls, client, post }
+        Self { kit, session, wire, fates: Vec::new(), reads_out: true, keeps, calls, client, post }
     }
 
     /// A session whose handshake is done.
     pub(super) fn open(limits: Limits, act: Act) -> Self {
         let mut rig = Self::new(limits, act);
-        rig.receive(REQUEST);
-        let answer = String::from_utf8(rig.take_sent()).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
-        assert_eq!(rig.take_calls(), [Call::Connected]);
+        rig.shake_hands();
         rig
     }
 
@@ -180,6 +206,13 @@ impl Rig {
         *self.client.lock().unwrap() = None;
         self.take_sent();
         self.receive(REQUEST);
+        assert_eq!(self.take_calls(), [Call::Connected]);
+    }
+
+    fn shake_hands(&mut self) {
+        self.receive(REQUEST);
+        let answer = String::from_utf8(self.take_sent()).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
         assert_eq!(self.take_calls(), [Call::Connected]);
     }
 
@@ -217,6 +250,12 @@ impl Rig {
         self.session.handle_writable(&mut self.kit, &mut self.wire);
     }
 
+    /// Nothing more lies in the socket.
+    pub(super) fn read_out(&mut self) {
+        self.reads_out = true;
+        self.look();
+    }
+
     pub(super) fn collect_mail(&mut self) {
         for mail in std::mem::take(&mut *self.post.0.lock().unwrap()) {
             self.session.handle_mail(&mut self.kit, mail);
@@ -240,6 +279,9 @@ impl Rig {
         }
         while self.session.stash.is_some() && self.session.wants_turn() {
             self.turn();
+        }
+        if self.reads_out && self.session.is_reading_out() && self.session.wants_read() {
+            self.session.handle_read_out(&mut self.kit, &mut self.wire);
         }
         let fate = self.session.fate(&mut self.kit, &mut self.wire);
         if fate != Fate::Keep && self.fates.last() != Some(&fate) {

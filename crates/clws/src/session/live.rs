@@ -3,6 +3,7 @@
 //! Everything here runs while the client's send queue lies in the thread's scope, or is handed the
 //! queue, so that sends from callbacks, pongs and close frames keep one order.
 
+use super::leaving::{Leaving, Step};
 use super::wire::Wire;
 use crate::client::{Client, Mail};
 use crate::encode::{plain_len, write_takeover};
@@ -11,6 +12,7 @@ use crate::limits::{Limits, SendPolicy};
 use crate::resource::{Cause, Closed, Reject, Resource};
 use crate::scope;
 use crate::send_queue::{CloseOrder, Lent, SendQueue};
+use crate::ticks::Epoch;
 use clws_proto::close::CloseCode;
 use clws_proto::connection::{Event, Expired};
 use clws_proto::deflate::Contexts;
@@ -27,14 +29,15 @@ const NO_CLOSE: u16 = 1006;
 
 #[derive(Debug)]
 pub(super) struct Live {
-    client: Client,
+    pub(super) client: Client,
     connection: Wire,
     /// The history that messages to the client are compressed with, while no callback runs.
     pub(super) contexts: Option<Box<Contexts>>,
-    #[expect(dead_code, reason = "held until the client is gone")]
+    /// Held until the client is gone.
     place: Place,
-    /// `connected` has been called.
-    pub(super) begun: bool,
+    pub(super) leaving: Leaving,
+    /// Beside `leaving`, not in it: there it would cost four bytes.
+    pub(super) step: Step,
     cause: Option<Cause>,
     said: Option<Box<(u16, String)>>,
     pub(super) overrun: bool,
@@ -48,13 +51,16 @@ impl Live {
         connection: Wire,
         contexts: Option<Box<Contexts>>,
         place: Place,
+        now: Instant,
     ) -> Self {
+        let leaving = Leaving::new(&client.0.limits, place.epoch(), client.id(), now);
         Self {
             client,
             connection,
             contexts,
             place,
-            begun: false,
+            leaving,
+            step: Step::New,
             cause: None,
             said: None,
             overrun: false,
@@ -64,6 +70,10 @@ impl Live {
 
     pub(super) fn address(&self) -> usize {
         self.client.address()
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.place.epoch()
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -87,9 +97,14 @@ impl Live {
         self.is_paused() || waiting >= self.limits().send_queue_high
     }
 
+    pub(super) fn is_paused_by_user(&self) -> bool {
+        self.client.is_paused_by_user()
+    }
+
     /// Excuses the peer's silence: it was not listened to.
     pub(super) fn excuse(&mut self, now: Instant) {
         self.connection.excuse(now);
+        self.spoke(now);
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -115,7 +130,7 @@ impl Live {
 
     /// Tells user code of the new client, with its queue in scope.
     pub(super) fn begin(&mut self, kit: &Kit) {
-        self.begun = true;
+        self.step = Step::Staying;
         kit.hub.counters.connected.add(1);
         kit.hub.clients().insert(self.client.id(), self.client.clone());
         match kit.hub.guarded(|| self.resource().connected(&self.client)) {
@@ -128,7 +143,7 @@ impl Live {
         self.control(kit);
     }
 
-    fn resource(&self) -> &dyn Resource {
+    pub(super) fn resource(&self) -> &dyn Resource {
         &*self.client.0.route.resource
     }
 
@@ -172,6 +187,9 @@ impl Live {
 
     #[inline]
     fn handle_event(&mut self, kit: &mut Kit, event: Event<'_>) {
+        if matches!(event, Event::Message(_)) {
+            self.spoke(kit.now);
+        }
         let (client, resource) = (&self.client, self.resource());
         let done = match event {
             Event::Message(Message::Text(Cow::Borrowed(text))) => {
@@ -215,12 +233,18 @@ impl Live {
         self.control(kit);
     }
 
-    fn panicked(&mut self, now: Instant) {
+    pub(super) fn panicked(&mut self, now: Instant) {
         self.close(now, Cause::Panic, Some(CloseCode::INTERNAL), "internal error");
     }
 
-    fn close(&mut self, now: Instant, cause: Cause, code: Option<CloseCode>, reason: &str) {
-        self.blame(cause);
+    pub(super) fn close(
+        &mut self,
+        now: Instant,
+        cause: Cause,
+        code: Option<CloseCode>,
+        reason: &str,
+    ) {
+        self.blame(self.true_cause(cause));
         self.client.0.open.store(false, Ordering::Release);
         self.connection.close(code, reason, now);
     }
@@ -234,7 +258,7 @@ impl Live {
     /// Moves control frames and user code's closes between the connection and the queue in scope;
     /// returns how much waits in the queue.
     #[inline]
-    fn control(&mut self, kit: &Kit) -> usize {
+    pub(super) fn control(&mut self, kit: &Kit) -> usize {
         scope::queue(|queue| {
             if queue.has_news() || self.connection.has_output() || !queue.open {
                 self.control_queue(kit, queue);
@@ -274,6 +298,7 @@ impl Live {
         match mail {
             Mail::Frames(frames) if self.is_open() => {
                 queue.counted += frames.len();
+                queue.spoke |= !is_control(&frames);
                 if !is_control(&frames) && self.makes_room(queue) {
                     queue.push_droppable(frames);
                 } else {
@@ -282,6 +307,7 @@ impl Live {
             }
             Mail::Shared(frames) if self.is_open() => {
                 queue.counted += frames.len();
+                queue.spoke = true;
                 if self.makes_room(queue) {
                     queue.push_droppable_shared(frames);
                 } else {
@@ -291,6 +317,7 @@ impl Live {
             Mail::Message(message) if self.is_open() => {
                 // Counted by its length until now, by that of its frames from now on.
                 shared.queued.fetch_sub(plain_len(&message.payload), Ordering::Relaxed);
+                queue.spoke = true;
                 if let (Some(contexts), Some(deflating)) = (&mut self.contexts, shared.deflate) {
                     let (out, size) = (queue.bytes(), message.frame_size);
                     let (opcode, payload) = (message.opcode, &message.payload);
@@ -306,7 +333,7 @@ impl Live {
             Mail::Message(message) => {
                 shared.queued.fetch_sub(plain_len(&message.payload), Ordering::Relaxed);
             }
-            Mail::Resume => self.connection.excuse(kit.now),
+            Mail::Resume => self.excuse(kit.now),
             Mail::Decided(_) => {}
             Mail::Close(order) => queue.close = Some(order),
             Mail::Overrun => queue.overrun = true,
@@ -333,7 +360,10 @@ impl Live {
 
     /// Makes the queue's length known to other threads.
     #[inline]
-    pub(super) fn publish(&self, queue: &mut SendQueue) {
+    pub(super) fn publish(&mut self, queue: &mut SendQueue, now: Instant) {
+        if std::mem::take(&mut queue.spoke) {
+            self.spoke(now);
+        }
         let (len, counted) = (queue.len(), queue.counted);
         if len > counted {
             self.client.0.queued.fetch_add(len - counted, Ordering::Relaxed);
@@ -360,7 +390,7 @@ impl Live {
         self.connection.discard(&mut kit.pool);
         self.client.0.open.store(false, Ordering::Release);
         self.client.0.gone.store(true, Ordering::Release);
-        if !self.begun {
+        if self.step == Step::New {
             // User code never heard of it.
             return;
         }
@@ -370,9 +400,7 @@ impl Live {
         let (code, reason) = self.said.take().map_or((NO_CLOSE, String::new()), |said| *said);
         let cause = self.cause.unwrap_or(Cause::Lost);
         let closed = Closed { code, reason, cause, clean };
-        if self.begun {
-            kit.hub.guarded(|| self.resource().disconnected(&self.client, &closed));
-        }
+        kit.hub.guarded(|| self.resource().disconnected(&self.client, &closed));
     }
 }
 

@@ -5,6 +5,7 @@
 //! connection and the user's callbacks (`live`), then the orderly end of the socket. An idle
 //! session owns no buffer: send queues and message buffers are the worker's, lent by its [`Kit`].
 
+mod leaving;
 mod live;
 mod opening;
 mod secure;
@@ -17,6 +18,7 @@ use crate::resource::Cause;
 use crate::scope::{self, Scope};
 use crate::send_queue::{MAX_SLICES, SendQueue};
 use crate::tls::TlsStage;
+use leaving::Step;
 use live::Live;
 use opening::Opening;
 pub(crate) use secure::Transport;
@@ -124,7 +126,7 @@ impl Session {
         let total = input.len();
         loop {
             let deliver = |live: &mut Live, kit: &mut Kit, input: &mut [u8]| {
-                if !live.begun {
+                if live.step == Step::New {
                     live.begin(kit);
                 }
                 live.deliver(kit, input)
@@ -230,8 +232,8 @@ impl Session {
                 }
             }
         }
-        if let Phase::Live(live) = &self.phase {
-            live.publish(&mut queue);
+        if let Phase::Live(live) = &mut self.phase {
+            live.publish(&mut queue, kit.now);
         }
         if queue.is_empty() {
             if !self.has_unsent() {
@@ -288,7 +290,7 @@ impl Session {
     pub(crate) fn handle_writable(&mut self, kit: &mut Kit, out: &mut dyn Output) {
         // A client whose handshake was decided elsewhere begins before its 101 is written, as any
         // other does.
-        if !matches!(&self.phase, Phase::Live(live) if !live.begun) {
+        if !matches!(&self.phase, Phase::Live(live) if live.step == Step::New) {
             self.flush(kit, &[], out);
             self.review(kit, out);
             if self.is_drained() {
@@ -369,7 +371,7 @@ impl Session {
             Phase::Opening(opening) => Some(opening.deadline),
             Phase::Live(live) => {
                 let stalled = self.stalled.map(|since| since + live.limits().send_timeout);
-                live.deadline().into_iter().chain(stalled).min()
+                live.deadline().into_iter().chain(stalled).chain(live.leaving_deadline()).min()
             }
             Phase::Ending { until, .. } => Some(*until),
             Phase::Gone { .. } => None,
@@ -396,6 +398,7 @@ impl Session {
                 if self.stalled.is_some_and(|since| now >= since + give_up) {
                     return self.lose(kit, Cause::Timeout, true);
                 }
+                self.leaving_timeout(kit, out);
                 self.review(kit, out);
             }
             _ => {}

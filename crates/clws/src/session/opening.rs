@@ -222,7 +222,7 @@ impl Session {
         let wire = Wire::server(client.0.version, config, contexts(), kit.now);
         // Without takeover senders compress by themselves, and nothing is kept here.
         let own = contexts().filter(|contexts| contexts.shared_window_bits().is_none());
-        self.phase = Phase::Live(Live::new(client, wire, own.map(Box::new), place));
+        self.phase = Phase::Live(Live::new(client, wire, own.map(Box::new), place, kit.now));
     }
 
     pub(super) fn opening_timeout(&mut self, kit: &mut Kit, out: &mut dyn Output) {

@@ -225,7 +225,7 @@ pub fn recording(
     (Running::start(server), events)
 }
 
-pub fn millis(count: u64) -> Duration {
+pub const fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 

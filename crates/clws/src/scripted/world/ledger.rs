@@ -156,6 +156,8 @@ impl Ledger {
             Cause::Server => page.closed.is_some(),
             Cause::Rejected => page.rejected,
             Cause::Shutdown => page.stopped.is_some(),
+            // No limit of these worlds asks for them.
+            Cause::Idle | Cause::Lifetime => false,
             Cause::Overrun => page.overrun && page.policy == SendPolicy::Disconnect,
             Cause::Panic => page.panicked,
             Cause::Timeout | Cause::Lost => !closed.clean,

@@ -1,0 +1,205 @@
+//! Ends that the clock brings about: a client was idle for too long, or has been here long enough.
+//!
+//! Such an end loses nothing: what had come until then is read and delivered first, and a resource
+//! that works elsewhere closes the client itself, behind what it has still to do. Only when the
+//! last call has passed is a client closed that keeps sending, or whose resource keeps it.
+
+use super::live::Live;
+use super::{Output, Phase, Session};
+use crate::hub::Kit;
+use crate::limits::Limits;
+use crate::resource::Cause;
+use crate::ticks::{self, Epoch, Tick};
+use clws_proto::close::CloseCode;
+use std::time::Instant;
+
+/// Of a client's longest life the part by which some live shorter than others: a tenth.
+const JITTER: u32 = 10;
+
+/// Why a client has to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    Idle,
+    Lifetime,
+}
+
+impl Why {
+    fn cause(self) -> Cause {
+        match self {
+            Self::Idle => Cause::Idle,
+            Self::Lifetime => Cause::Lifetime,
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Idle => "idle for too long",
+            Self::Lifetime => "connected for long enough",
+        }
+    }
+}
+
+/// How far a client has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// `connected` has not been called.
+    New,
+    Staying,
+    /// What had come when its time was up is read first.
+    Reading(Why),
+    /// It is closed, or its resource is about to.
+    Told(Why),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Begin(Why),
+    LastCall(Why),
+}
+
+/// How long a client may stay.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    /// When the latest message went either way.
+    spoke: Tick,
+    /// The end of its time here; once that began, the last call.
+    until: Tick,
+}
+
+impl Leaving {
+    pub(super) fn new(limits: &Limits, epoch: Epoch, client: u64, now: Instant) -> Self {
+        let end = limits.max_lifetime.and_then(|most| {
+            now.checked_add(most.saturating_sub(ticks::share(client, most / JITTER)))
+        });
+        let until = end.map_or(Tick::NEVER, |end| epoch.at_or_after(end));
+        Self { spoke: epoch.at_or_after(now), until }
+    }
+}
+
+impl Live {
+    /// A message came, or was sent.
+    #[inline]
+    pub(super) fn spoke(&mut self, now: Instant) {
+        if self.limits().idle_timeout.is_some() {
+            self.leaving.spoke = self.epoch().at_or_after(now);
+        }
+    }
+
+    fn idle_until(&self) -> Option<Instant> {
+        let most = self.limits().idle_timeout?;
+        self.epoch().instant(self.leaving.spoke)?.checked_add(most)
+    }
+
+    /// When something is to be done about this client's leaving.
+    pub(super) fn leaving_deadline(&self) -> Option<Instant> {
+        if !self.is_open() || self.step == Step::New {
+            return None;
+        }
+        let until = self.epoch().instant(self.leaving.until);
+        let idle = match self.step {
+            Step::Staying => self.idle_until(),
+            Step::Reading(Why::Idle) | Step::Told(Why::Idle) => {
+                self.idle_until().map(|until| until + self.limits().close_timeout)
+            }
+            Step::New | Step::Reading(_) | Step::Told(_) => None,
+        };
+        until.into_iter().chain(idle).min()
+    }
+
+    /// Whether what had come is to be read until nothing is left.
+    pub(super) fn is_reading_out(&self) -> bool {
+        matches!(self.step, Step::Reading(_)) && self.is_open()
+    }
+
+    /// What is due at `now`: an end that begins, or one whose last call has passed.
+    fn due(&self, now: Instant) -> Option<Due> {
+        let is_past = |time: Option<Instant>| time.is_some_and(|time| time <= now);
+        let time_is_up = is_past(self.epoch().instant(self.leaving.until));
+        match self.step {
+            Step::Reading(Why::Lifetime) | Step::Told(Why::Lifetime) => {
+                time_is_up.then_some(Due::LastCall(Why::Lifetime))
+            }
+            Step::New => None,
+            _ if time_is_up => Some(Due::Begin(Why::Lifetime)),
+            Step::Staying => is_past(self.idle_until()).then_some(Due::Begin(Why::Idle)),
+            Step::Reading(why) | Step::Told(why) => {
+                is_past(self.leaving_deadline()).then_some(Due::LastCall(why))
+            }
+        }
+    }
+
+    fn begin_leaving(&mut self, now: Instant, why: Why) {
+        self.step = Step::Reading(why);
+        if why != Why::Idle {
+            self.leaving.until = self.epoch().at_or_after(now + self.limits().close_timeout);
+        }
+    }
+
+    /// Tells the resource, which may close the client itself, or closes it.
+    fn tell(&mut self, kit: &Kit, why: Why) {
+        self.step = Step::Told(why);
+        let reason = why.reason();
+        let tell = || self.resource().closing(&self.client, CloseCode::GOING_AWAY, reason);
+        match kit.hub.guarded(tell) {
+            Some(true) => {}
+            Some(false) => self.leave(kit, why),
+            None => self.panicked(kit.now),
+        }
+        self.control(kit);
+    }
+
+    fn leave(&mut self, kit: &Kit, why: Why) {
+        self.close(kit.now, why.cause(), Some(CloseCode::GOING_AWAY), why.reason());
+        self.control(kit);
+    }
+
+    /// What began a close that user code asked for: it may have been told to.
+    pub(super) fn true_cause(&self, cause: Cause) -> Cause {
+        match self.step {
+            Step::Told(why) if cause == Cause::Server => why.cause(),
+            _ => cause,
+        }
+    }
+}
+
+impl Session {
+    /// Whether the engine is to read what has come, even if it knows of nothing, and to call
+    /// [`Self::handle_read_out`] when it has.
+    #[inline]
+    pub(crate) fn is_reading_out(&self) -> bool {
+        matches!(&self.phase, Phase::Live(live) if live.is_reading_out())
+    }
+
+    /// Everything that had come has been read and delivered.
+    pub(crate) fn handle_read_out(&mut self, kit: &mut Kit, out: &mut dyn Output) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        let Step::Reading(why) = live.step else { return };
+        if why == Why::Idle && live.idle_until().is_some_and(|until| kit.now < until) {
+            // Something had come after all.
+            live.step = Step::Staying;
+            return;
+        }
+        self.in_scope(kit, &mut [], out, |live, kit, _| live.tell(kit, why));
+    }
+
+    /// Does what is due about the client's leaving.
+    pub(super) fn leaving_timeout(&mut self, kit: &mut Kit, out: &mut dyn Output) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        if !live.is_open() {
+            return;
+        }
+        match live.due(kit.now) {
+            Some(Due::Begin(why)) => {
+                live.begin_leaving(kit.now, why);
+                if live.is_paused_by_user() {
+                    // It was not to be heard, so what it sent is not waited for.
+                    self.handle_read_out(kit, out);
+                }
+            }
+            Some(Due::LastCall(why)) => {
+                self.in_scope(kit, &mut [], out, |live, kit, _| live.leave(kit, why));
+            }
+            None => {}
+        }
+    }
+}
