@@ -44,7 +44,6 @@ pub(crate) enum Mail {
     Resume,
     /// What was decided about a handshake that waited.
     Decided(Box<Decision>),
-    Shutdown,
 }
 
 /// A message before it is encoded.

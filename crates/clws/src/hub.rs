@@ -1,6 +1,7 @@
 //! What all sessions of a server share, and what a worker lends them.
 
 use crate::client::{Client, Courier};
+use crate::drain::{Drain, Plan, Tally};
 use crate::hosts::Hosts;
 use crate::limits::Limits;
 use crate::metrics::Counters;
@@ -36,6 +37,8 @@ pub(crate) struct Hub {
     pub(crate) versions: Versions,
     pub(crate) hosts: Hosts,
     pub(crate) stopping: AtomicBool,
+    pub(crate) tally: Tally,
+    plan: Mutex<Option<Arc<Plan>>>,
     pub(crate) epoch: Epoch,
     next_id: AtomicU64,
     reserved: AtomicUsize,
@@ -58,6 +61,8 @@ impl Hub {
             guard: Arc::new(Guard { counters: Arc::clone(&counters), on_panic }),
             counters,
             stopping: AtomicBool::new(false),
+            tally: Tally::default(),
+            plan: Mutex::default(),
             epoch: Epoch::new(Instant::now()),
             next_id: AtomicU64::new(1),
             reserved: AtomicUsize::new(0),
@@ -81,6 +86,14 @@ impl Hub {
 
     pub(crate) fn clients(&self) -> MutexGuard<'_, HashMap<u64, Client>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands `tell` the plan that a drain comes to, in the order of the drains.
+    pub(crate) fn plan(&self, drain: Drain, now: Instant, tell: impl FnOnce(&Arc<Plan>)) {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = Arc::new(Plan::new(drain, plan.as_deref(), now));
+        tell(&next);
+        *plan = Some(next);
     }
 
     /// See [`Guard::run`].
@@ -190,6 +203,8 @@ pub(crate) struct Kit {
     /// turn.
     pub(crate) share: usize,
     pub(crate) courier: Arc<dyn Courier>,
+    /// How the server ends, once it does.
+    pub(crate) drain: Option<Arc<Plan>>,
     /// Empty until the first client comes by TLS.
     pub(crate) tls: tls::Buffers,
     spare: Option<Box<SendQueue>>,
@@ -199,7 +214,8 @@ impl Kit {
     pub(crate) fn new(hub: Arc<Hub>, courier: Arc<dyn Courier>, now: Instant) -> Self {
         let pool = Pool::new(hub.limits.spare_buffers);
         let share = hub.limits.turn_messages;
-        Self { now, hub, pool, share, courier, tls: tls::Buffers::default(), spare: None }
+        let tls = tls::Buffers::default();
+        Self { now, hub, pool, share, courier, drain: None, tls, spare: None }
     }
 
     /// Deals a full share out; an engine does so before it serves a session.

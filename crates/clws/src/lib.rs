@@ -1,6 +1,7 @@
 #![doc = include_str!("lib.md")]
 
 mod client;
+mod drain;
 mod encode;
 mod engine;
 mod error;
@@ -32,6 +33,7 @@ pub use clws_proto::close::CloseCode;
 pub use clws_proto::deflate::DeflateConfig;
 pub use clws_proto::error::ProtocolError;
 pub use clws_proto::handshake::{Headers, InvalidHeader, Response};
+pub use drain::{Drain, DrainReport, Draining};
 pub use error::{Error, Result};
 pub use hosts::Hosts;
 pub use hub::OnPanic;

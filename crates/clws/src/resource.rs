@@ -69,8 +69,9 @@ pub trait Resource: Send + Sync + 'static {
     }
 
     /// The server is about to close the client with this code and reason: it was idle for
-    /// [`Limits::idle_timeout`](crate::Limits::idle_timeout), or has been here for
-    /// [`Limits::max_lifetime`](crate::Limits::max_lifetime). Everything that had come from it by
+    /// [`Limits::idle_timeout`](crate::Limits::idle_timeout), has been here for
+    /// [`Limits::max_lifetime`](crate::Limits::max_lifetime), or the server
+    /// [drains](crate::ServerHandle::drain). Everything that had come from it by
     /// now has been delivered, and what is sent here still goes before the close frame.
     ///
     /// Return `true` to close it by [`Client::close`] when all is done that it asked for; a client

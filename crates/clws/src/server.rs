@@ -1,6 +1,7 @@
 //! A server from the outside: building it, running it, talking to it while it runs.
 
 use crate::client::Client;
+use crate::drain::{Drain, Draining};
 use crate::engine::{Engine, Listening};
 use crate::error::{Error, Result};
 use crate::hosts::Hosts;
@@ -381,11 +382,32 @@ impl ServerHandle {
         self.hub.counters.snapshot()
     }
 
-    /// Stops accepting connections and closes every client with 1001. Returns at once; `join`
-    /// waits for the end, which comes when the last client has left or its time is up
-    /// ([`Limits::close_timeout`]).
+    /// Ends the server in order: a [`Drain`] with its defaults, so every client is closed with 1001
+    /// at once. Does not wait; `join` waits for the end, which comes when the last client has left
+    /// or its time is up ([`Limits::close_timeout`]).
     pub fn shutdown(&self) {
-        self.engine.shutdown();
+        self.engine.drain(Drain::default());
+    }
+
+    /// Ends the server in order, and loses nothing that a client sent before.
+    ///
+    /// When it returns, nothing listens any more and another server may bind the addresses.
+    /// Unfinished opening handshakes get 503. Each client has its moment within [`Drain::over`]:
+    /// what has come from it by then is read and delivered, its resource hears
+    /// [`Resource::closing`], and the close frame goes behind everything sent; a [`Listener`]
+    /// works off what it has queued first. A client that does not stop sending, or that the
+    /// resource keeps, is closed [`Limits::close_timeout`] before the deadline, or that long after
+    /// its moment where there is no deadline. Who is left at [`Drain::deadline`] is reset.
+    ///
+    /// Does not wait for any of this; [`Draining::wait`] does, and tells what became of it. A
+    /// callback that blocks is not ended by the deadline. Called again, it can only hasten what is
+    /// under way: each client's moment is the earlier one, and so is the deadline, but code and
+    /// reason stay the first call's.
+    ///
+    /// [`Listener`]: crate::Listener
+    pub fn drain(&self, drain: Drain) -> Draining {
+        self.engine.drain(drain);
+        Draining::new(Arc::clone(&self.hub), Arc::clone(&self.engine))
     }
 
     /// Waits until the server has ended.

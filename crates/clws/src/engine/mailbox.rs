@@ -6,11 +6,12 @@
 
 use super::stream::Stream;
 use crate::client::{self, Courier};
+use crate::drain::Plan;
 use crate::peer::Peer;
 use crate::session::Transport;
 use mio::Waker;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug)]
 pub(super) enum Letter {
@@ -19,7 +20,7 @@ pub(super) enum Letter {
     /// For one session.
     Mail(client::Letter),
     /// Close all clients and end.
-    Shutdown,
+    Drain(Arc<Plan>),
 }
 
 /// Letters, and whether the worker sleeps: plain data, of which each method is one step with the

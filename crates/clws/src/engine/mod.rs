@@ -13,6 +13,7 @@ mod stream;
 mod timer;
 mod worker;
 
+use crate::drain::Drain;
 use crate::error::Result;
 use crate::hub::Hub;
 use crate::session::Transport;
@@ -24,6 +25,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 use worker::Worker;
 
 /// The running threads of a server.
@@ -32,7 +34,8 @@ pub(crate) struct Engine {
     hub: Arc<Hub>,
     mailboxes: Vec<Arc<Mailbox>>,
     acceptor: Arc<Waker>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    acceptor_thread: Mutex<Option<JoinHandle<()>>>,
+    worker_threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Engine {
@@ -45,44 +48,62 @@ impl Engine {
             (0..workers).map(|_| Worker::new(Arc::clone(&hub))).collect::<io::Result<_>>()?;
         let mailboxes: Vec<_> = workers.iter().map(Worker::mailbox).collect();
         let acceptor = Acceptor::new(Arc::clone(&hub), listeners, mailboxes.clone())?;
-        let engine =
-            Self { hub, mailboxes, acceptor: acceptor.waker(), threads: Mutex::new(Vec::new()) };
+        let engine = Self {
+            hub,
+            mailboxes,
+            acceptor: acceptor.waker(),
+            acceptor_thread: Mutex::default(),
+            worker_threads: Mutex::default(),
+        };
         let started = engine.spawn(acceptor, workers);
         if started.is_err() {
-            engine.shutdown();
+            engine.drain(Drain::default());
         }
         started.map(|()| engine)
     }
 
     fn spawn(&self, acceptor: Acceptor, workers: Vec<Worker>) -> Result<()> {
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = self.worker_threads.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, worker) in workers.into_iter().enumerate() {
             let named = thread::Builder::new().name(format!("clws-worker-{index}"));
             threads.push(named.spawn(move || worker.run())?);
         }
         let named = thread::Builder::new().name("clws-acceptor".to_owned());
-        threads.push(named.spawn(move || acceptor.run())?);
+        let mut thread = self.acceptor_thread.lock().unwrap_or_else(PoisonError::into_inner);
+        *thread = Some(named.spawn(move || acceptor.run())?);
         Ok(())
     }
 
-    /// Stops accepting and closes every client with 1001; returns at once.
-    pub(crate) fn shutdown(&self) {
+    /// Stops accepting and has every client closed; returns when nothing listens any more.
+    pub(crate) fn drain(&self, drain: Drain) {
         self.hub.stopping.store(true, Ordering::Release);
         if let Err(error) = self.acceptor.wake() {
             tracing::error!(%error, "cannot wake the acceptor");
         }
-        for mailbox in &self.mailboxes {
-            mailbox.post(Letter::Shutdown);
-        }
+        self.join_acceptor();
+        self.hub.plan(drain, Instant::now(), |plan| {
+            for mailbox in &self.mailboxes {
+                mailbox.post(Letter::Drain(Arc::clone(plan)));
+            }
+        });
     }
 
     /// Waits until all threads have ended.
     pub(crate) fn join(&self) {
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        for thread in threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a server thread panicked");
-            }
-        }
+        let mut threads = self.worker_threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.drain(..).for_each(join);
+        drop(threads);
+        self.join_acceptor();
+    }
+
+    fn join_acceptor(&self) {
+        let mut thread = self.acceptor_thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.take().into_iter().for_each(join);
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a server thread panicked");
     }
 }

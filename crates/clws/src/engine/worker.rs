@@ -7,7 +7,8 @@
 use super::mailbox::{Letter, Mailbox};
 use super::stream::Stream;
 use super::timer::{Due, NEVER, Wheel};
-use crate::client::{self, Mail};
+use crate::client;
+use crate::drain::Plan;
 use crate::hub::{Hub, Kit, Shift};
 use crate::peer::Peer;
 use crate::session::{Fate, Session, Transport};
@@ -76,6 +77,8 @@ pub(super) struct Worker {
     /// Each by its place and number, as the place may be another session's by then.
     next_turn: Vec<(u32, u64)>,
     stopping: bool,
+    /// When the drain's deadline comes.
+    deadline: Option<Instant>,
     #[expect(dead_code, reason = "dropped last: only then nothing of the worker is left")]
     shift: Shift,
 }
@@ -95,6 +98,7 @@ impl Worker {
             buffer: vec![0; 2 * turn_bytes],
             next_turn: Vec::new(),
             stopping: false,
+            deadline: None,
             shift,
         })
     }
@@ -128,13 +132,16 @@ impl Worker {
             for (slot, due) in up.drain(..) {
                 self.handle_due(slot, due);
             }
+            if self.deadline.is_some_and(|deadline| deadline <= self.kit.now) {
+                self.cut_off();
+            }
         }
         self.mailbox.shut();
     }
 
     fn wait(&mut self, events: &mut Events) {
         let idle = self.next_turn.is_empty() && self.mailbox.fall_asleep();
-        let timeout = if idle { self.wheel.wait(self.kit.now) } else { Some(Duration::ZERO) };
+        let timeout = if idle { self.idle_time() } else { Some(Duration::ZERO) };
         if let Err(error) = self.poll.poll(events, timeout)
             && error.kind() != io::ErrorKind::Interrupted
         {
@@ -145,6 +152,12 @@ impl Worker {
             self.mailbox.wake_up();
         }
         self.kit.now = Instant::now();
+    }
+
+    fn idle_time(&self) -> Option<Duration> {
+        let now = self.kit.now;
+        let deadline = self.deadline.map(|deadline| deadline.saturating_duration_since(now));
+        self.wheel.wait(now).into_iter().chain(deadline).min()
     }
 
     fn handle_event(&mut self, event: &Event) {
@@ -245,7 +258,7 @@ impl Worker {
                     self.list(slot);
                 }
             }
-            Letter::Shutdown => self.shutdown(),
+            Letter::Drain(plan) => self.drain(plan),
         }
     }
 
@@ -269,23 +282,43 @@ impl Worker {
             last_reads: 0,
         });
         if self.stopping {
-            self.shut(slot as u32);
+            self.drain_one(slot as u32);
         }
         self.settle(slot as u32);
     }
 
-    fn shutdown(&mut self) {
+    fn slots(&self) -> Vec<u32> {
+        self.seats.iter().map(|(slot, _)| slot as u32).collect()
+    }
+
+    fn drain(&mut self, plan: Arc<Plan>) {
+        if !self.stopping {
+            let live = self.seats.iter().filter(|(_, seat)| seat.session.is_live()).count();
+            self.kit.hub.tally.clients.add(live as u64);
+        }
         self.stopping = true;
-        let slots: Vec<_> = self.seats.iter().map(|(slot, _)| slot as u32).collect();
-        for slot in slots {
-            self.shut(slot);
+        self.deadline = plan.deadline;
+        self.kit.drain = Some(plan);
+        for slot in self.slots() {
+            self.drain_one(slot);
+            self.settle(slot);
         }
     }
 
-    fn shut(&mut self, slot: u32) {
+    fn drain_one(&mut self, slot: u32) {
         if let Some(seat) = self.seats.get_mut(slot as usize) {
-            seat.session.handle_mail(&mut self.kit, Mail::Shutdown);
-            self.list(slot);
+            seat.session.handle_drain(&mut self.kit, &mut &seat.stream);
+        }
+    }
+
+    /// Ends what the drain has left.
+    fn cut_off(&mut self) {
+        self.deadline = None;
+        for slot in self.slots() {
+            if let Some(seat) = self.seats.get_mut(slot as usize) {
+                seat.session.cut_off(&mut self.kit);
+            }
+            self.settle(slot);
         }
     }
 

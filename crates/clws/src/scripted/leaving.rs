@@ -23,18 +23,18 @@ fn short_life() -> Limits {
     Limits { max_lifetime: Some(100 * SECOND), ping_interval: None, ..Limits::default() }
 }
 
-/// What was sent must be these texts and then a close with 1001.
+/// What was sent must be these texts and then a close.
 #[track_caller]
-fn assert_sent(rig: &mut Rig, texts: &[&str], reason: &str) {
+pub(super) fn assert_sent(rig: &mut Rig, texts: &[&str], code: u16, reason: &str) {
     let (frames, left) = frames(&rig.take_sent());
     let mut expected: Vec<_> = texts.iter().map(|text| (Text, text.as_bytes().to_vec())).collect();
-    expected.push((Close, [b"\x03\xe9", reason.as_bytes()].concat()));
+    expected.push((Close, [&code.to_be_bytes(), reason.as_bytes()].concat()));
     assert_eq!((frames, left), (expected, 0));
 }
 
 /// Lets it answer the close, and gives why it ended.
 #[track_caller]
-fn answer(rig: &mut Rig) -> Cause {
+pub(super) fn answer(rig: &mut Rig) -> Cause {
     rig.receive(&masked(Close, b"\x03\xe9"));
     let closed = closed(rig);
     assert!(closed.clean, "{closed:?}");
@@ -48,7 +48,7 @@ fn an_idle_client_is_closed_and_not_before_its_time() {
     assert_eq!(rig.take_sent(), []);
     rig.pass(ROUNDED);
     assert_eq!(rig.take_calls(), [Call::Closing(1001, IDLE.into())]);
-    assert_sent(&mut rig, &[], IDLE);
+    assert_sent(&mut rig, &[], 1001, IDLE);
     assert_eq!(answer(&mut rig), Cause::Idle);
 }
 
@@ -66,7 +66,7 @@ fn pings_and_pongs_are_no_messages() {
     rig.collect_mail();
     rig.take_sent();
     rig.pass(11 * SECOND);
-    assert_sent(&mut rig, &[], IDLE);
+    assert_sent(&mut rig, &[], 1001, IDLE);
 }
 
 /// A way of talking and its name.
@@ -118,7 +118,7 @@ fn a_message_that_has_come_when_the_time_is_up_keeps_the_client() {
     rig.pass(59 * SECOND);
     assert!(rig.client().is_open());
     rig.pass(ROUNDED);
-    assert_sent(&mut rig, &[], IDLE);
+    assert_sent(&mut rig, &[], 1001, IDLE);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_long_life_ends_up_to_a_tenth_early_and_never_late() {
             }
             rig.pass(SECOND);
         }
-        assert_sent(&mut rig, &[], LIFETIME);
+        assert_sent(&mut rig, &[], 1001, LIFETIME);
         assert_eq!(answer(&mut rig), Cause::Lifetime);
     }
     assert!(ends.iter().all(|second| (90..=101).contains(second)), "{ends:?}");
@@ -152,7 +152,7 @@ fn what_had_come_is_answered_before_the_close() {
         rig.receive(&masked(Text, b"echo"));
     }
     rig.read_out();
-    assert_sent(&mut rig, &["echo"; 3], LIFETIME);
+    assert_sent(&mut rig, &["echo"; 3], 1001, LIFETIME);
     rig.receive(&masked(Text, b"echo"));
     assert_eq!(rig.take_sent(), [], "after the close frame nothing is answered");
 }
@@ -164,7 +164,7 @@ fn who_never_stops_sending_is_closed_at_the_last_call() {
     rig.pass(100 * SECOND);
     assert!(rig.client().is_open());
     rig.pass(5 * SECOND);
-    assert_sent(&mut rig, &[], LIFETIME);
+    assert_sent(&mut rig, &[], 1001, LIFETIME);
     rig.pass(5 * SECOND);
     assert_eq!(rig.fates, [Fate::Close]);
     assert_eq!(closed(&mut rig).cause, Cause::Lifetime);
@@ -176,7 +176,7 @@ fn a_client_the_program_does_not_read_from_is_not_waited_for() {
     rig.reads_out = false;
     rig.client().pause_reading();
     rig.pass(100 * SECOND);
-    assert_sent(&mut rig, &[], LIFETIME);
+    assert_sent(&mut rig, &[], 1001, LIFETIME);
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a_resource_may_say_goodbye_and_close_by_itself_later() {
     };
     let mut rig = Rig::open(short_life(), goodbye());
     rig.pass(100 * SECOND);
-    assert_sent(&mut rig, &["goodbye"], LIFETIME);
+    assert_sent(&mut rig, &["goodbye"], 1001, LIFETIME);
 
     let mut rig = Rig::open(short_life(), goodbye());
     rig.keeps.store(true, Ordering::Relaxed);
@@ -199,7 +199,7 @@ fn a_resource_may_say_goodbye_and_close_by_itself_later() {
     rig.client().send_text("more");
     rig.client().close(crate::CloseCode::GOING_AWAY, "mine");
     rig.collect_mail();
-    assert_sent(&mut rig, &["more"], "mine");
+    assert_sent(&mut rig, &["more"], 1001, "mine");
     assert_eq!(answer(&mut rig), Cause::Lifetime);
 
     let mut rig = Rig::open(short_life(), Rig::idle());
@@ -207,7 +207,7 @@ fn a_resource_may_say_goodbye_and_close_by_itself_later() {
     rig.pass(100 * SECOND);
     assert!(rig.client().is_open());
     rig.pass(5 * SECOND);
-    assert_sent(&mut rig, &[], LIFETIME);
+    assert_sent(&mut rig, &[], 1001, LIFETIME);
 }
 
 #[test]

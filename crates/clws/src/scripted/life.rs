@@ -178,8 +178,7 @@ fn a_peer_that_takes_a_little_now_and_then_stays() {
 #[test]
 fn shutdown_says_1001_to_clients_and_503_to_those_who_come() {
     let mut rig = Rig::open(Limits::default(), Rig::idle());
-    rig.session.handle_mail(&mut rig.kit, crate::client::Mail::Shutdown);
-    rig.writable();
+    rig.drain(crate::Drain::default());
     let (frames, _) = frames(&rig.take_sent());
     assert_eq!((frames[0].0, &frames[0].1[..2]), (Close, &1001_u16.to_be_bytes()[..]));
     rig.receive(&masked(Close, b"\x03\xe9"));
@@ -188,7 +187,6 @@ fn shutdown_says_1001_to_clients_and_503_to_those_who_come() {
 
     let mut rig = Rig::new(Limits::default(), Rig::idle());
     rig.receive(&REQUEST[..20]);
-    rig.session.handle_mail(&mut rig.kit, crate::client::Mail::Shutdown);
-    rig.writable();
+    rig.drain(crate::Drain::default());
     assert!(rig.take_sent().starts_with(b"HTTP/1.1 503 "));
 }

@@ -2,6 +2,7 @@
 //! much as the script says. What the worker does with sockets, this does with vectors.
 
 mod departure;
+mod drain;
 mod fairness;
 mod faults;
 mod flow;
@@ -248,6 +249,14 @@ impl Rig {
     pub(super) fn turn(&mut self) {
         self.kit.deal();
         self.session.handle_writable(&mut self.kit, &mut self.wire);
+    }
+
+    /// The server drains from now on.
+    pub(super) fn drain(&mut self, drain: crate::Drain) {
+        let kit = &mut self.kit;
+        kit.hub.plan(drain, kit.now, |plan| kit.drain = Some(Arc::clone(plan)));
+        self.session.handle_drain(&mut self.kit, &mut self.wire);
+        self.look();
     }
 
     /// Nothing more lies in the socket.

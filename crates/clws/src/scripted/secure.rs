@@ -413,16 +413,14 @@ fn a_handshake_that_trickles_is_closed_when_its_time_is_up() {
 #[test]
 fn shutdown_says_1001_to_clients_and_nothing_to_those_who_shake_hands() {
     let mut pair = Pair::open(&version::TLS13, Limits::default());
-    pair.rig.session.handle_mail(&mut pair.rig.kit, crate::client::Mail::Shutdown);
-    pair.rig.writable();
+    pair.rig.drain(crate::Drain::default());
     pair.hear();
     assert_eq!(frames(&pair.read).0[0].1[..2], 1001_u16.to_be_bytes());
 
     let mut pair = Pair::new(&version::TLS13, Limits::default());
     let hello = pair.flight();
     pair.rig.receive(&hello);
-    pair.rig.session.handle_mail(&mut pair.rig.kit, crate::client::Mail::Shutdown);
-    pair.rig.writable();
+    pair.rig.drain(crate::Drain::default());
     assert_eq!(pair.rig.fates, [Fate::Close]);
 }
 

@@ -1,10 +1,12 @@
-//! Ends that the clock brings about: a client was idle for too long, or has been here long enough.
+//! Ends that the clock brings about: a client was idle for too long, has been here long enough, or
+//! the server drains.
 //!
 //! Such an end loses nothing: what had come until then is read and delivered first, and a resource
 //! that works elsewhere closes the client itself, behind what it has still to do. Only when the
 //! last call has passed is a client closed that keeps sending, or whose resource keeps it.
 
 use super::live::Live;
+use super::opening::shutting_down;
 use super::{Output, Phase, Session};
 use crate::hub::Kit;
 use crate::limits::Limits;
@@ -21,6 +23,7 @@ const JITTER: u32 = 10;
 pub(super) enum Why {
     Idle,
     Lifetime,
+    Drain,
 }
 
 impl Why {
@@ -28,13 +31,18 @@ impl Why {
         match self {
             Self::Idle => Cause::Idle,
             Self::Lifetime => Cause::Lifetime,
+            Self::Drain => Cause::Shutdown,
         }
     }
 
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Idle => "idle for too long",
-            Self::Lifetime => "connected for long enough",
+    /// What the close frame says.
+    fn words(self, kit: &Kit) -> (CloseCode, &str) {
+        match (self, &kit.drain) {
+            (Self::Drain, Some(plan)) => (plan.code, &plan.reason),
+            (Self::Idle, _) => (CloseCode::GOING_AWAY, "idle for too long"),
+            (Self::Lifetime | Self::Drain, _) => {
+                (CloseCode::GOING_AWAY, "connected for long enough")
+            }
         }
     }
 }
@@ -106,20 +114,28 @@ impl Live {
         until.into_iter().chain(idle).min()
     }
 
+    /// Whether an end that overrides idling may begin.
+    fn may_begin_leaving(&self) -> bool {
+        let on_its_way =
+            Step::Reading(Why::Idle) == self.step || Step::Told(Why::Idle) == self.step;
+        self.is_open() && (self.step == Step::Staying || on_its_way)
+    }
+
     /// Whether what had come is to be read until nothing is left.
     pub(super) fn is_reading_out(&self) -> bool {
         matches!(self.step, Step::Reading(_)) && self.is_open()
     }
 
-    /// What is due at `now`: an end that begins, or one whose last call has passed.
-    fn due(&self, now: Instant) -> Option<Due> {
-        let is_past = |time: Option<Instant>| time.is_some_and(|time| time <= now);
+    /// What is due now: an end that begins, or one whose last call has passed.
+    fn due(&self, kit: &Kit) -> Option<Due> {
+        let is_past = |time: Option<Instant>| time.is_some_and(|time| time <= kit.now);
         let time_is_up = is_past(self.epoch().instant(self.leaving.until));
         match self.step {
-            Step::Reading(Why::Lifetime) | Step::Told(Why::Lifetime) => {
-                time_is_up.then_some(Due::LastCall(Why::Lifetime))
-            }
             Step::New => None,
+            Step::Reading(why) | Step::Told(why) if why != Why::Idle => {
+                time_is_up.then_some(Due::LastCall(why))
+            }
+            _ if time_is_up && kit.drain.is_some() => Some(Due::Begin(Why::Drain)),
             _ if time_is_up => Some(Due::Begin(Why::Lifetime)),
             Step::Staying => is_past(self.idle_until()).then_some(Due::Begin(Why::Idle)),
             Step::Reading(why) | Step::Told(why) => {
@@ -128,19 +144,31 @@ impl Live {
         }
     }
 
-    fn begin_leaving(&mut self, now: Instant, why: Why) {
-        self.step = Step::Reading(why);
-        if why != Why::Idle {
-            self.leaving.until = self.epoch().at_or_after(now + self.limits().close_timeout);
-        }
+    fn last_call(&self, kit: &Kit) -> Tick {
+        let timeout = self.limits().close_timeout;
+        let call = match &kit.drain {
+            Some(plan) => plan.last_call(kit.now, timeout),
+            None => kit.now + timeout,
+        };
+        self.epoch().at_or_after(call)
+    }
+
+    /// Brings the end of its time forward to what the drain makes of it.
+    fn hasten(&mut self, kit: &Kit, moment: Instant) {
+        let end = match self.step {
+            Step::Reading(Why::Lifetime | Why::Drain) | Step::Told(Why::Lifetime | Why::Drain) => {
+                self.last_call(kit)
+            }
+            _ => self.epoch().at_or_after(moment),
+        };
+        self.leaving.until = self.leaving.until.min(end);
     }
 
     /// Tells the resource, which may close the client itself, or closes it.
     fn tell(&mut self, kit: &Kit, why: Why) {
         self.step = Step::Told(why);
-        let reason = why.reason();
-        let tell = || self.resource().closing(&self.client, CloseCode::GOING_AWAY, reason);
-        match kit.hub.guarded(tell) {
+        let (code, reason) = why.words(kit);
+        match kit.hub.guarded(|| self.resource().closing(&self.client, code, reason)) {
             Some(true) => {}
             Some(false) => self.leave(kit, why),
             None => self.panicked(kit.now),
@@ -149,7 +177,8 @@ impl Live {
     }
 
     fn leave(&mut self, kit: &Kit, why: Why) {
-        self.close(kit.now, why.cause(), Some(CloseCode::GOING_AWAY), why.reason());
+        let (code, reason) = why.words(kit);
+        self.close(kit.now, why.cause(), Some(code), reason);
         self.control(kit);
     }
 
@@ -185,21 +214,60 @@ impl Session {
     /// Does what is due about the client's leaving.
     pub(super) fn leaving_timeout(&mut self, kit: &mut Kit, out: &mut dyn Output) {
         let Phase::Live(live) = &mut self.phase else { return };
-        if !live.is_open() {
-            return;
-        }
-        match live.due(kit.now) {
-            Some(Due::Begin(why)) => {
-                live.begin_leaving(kit.now, why);
-                if live.is_paused_by_user() {
-                    // It was not to be heard, so what it sent is not waited for.
-                    self.handle_read_out(kit, out);
-                }
-            }
+        match live.due(kit).filter(|_| live.is_open()) {
+            Some(Due::Begin(why)) => self.begin_leaving(kit, why, out),
             Some(Due::LastCall(why)) => {
                 self.in_scope(kit, &mut [], out, |live, kit, _| live.leave(kit, why));
             }
             None => {}
         }
+    }
+
+    fn begin_leaving(&mut self, kit: &mut Kit, why: Why, out: &mut dyn Output) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        live.step = Step::Reading(why);
+        if why != Why::Idle {
+            live.leaving.until = live.last_call(kit);
+        }
+        if live.is_paused_by_user() {
+            // It was not to be heard, so what it sent is not waited for.
+            self.handle_read_out(kit, out);
+        }
+    }
+
+    /// The server drains, as the kit says: a handshake is refused, a client gets its moment.
+    pub(crate) fn handle_drain(&mut self, kit: &mut Kit, out: &mut dyn Output) {
+        let Some(plan) = kit.drain.clone() else { return };
+        match &mut self.phase {
+            Phase::Opening(_) => {
+                let refusal = shutting_down(&kit.hub);
+                self.refuse_now(kit, &refusal, out);
+            }
+            Phase::Live(live) => {
+                let moment = plan.moment(self.id);
+                live.hasten(kit, moment.unwrap_or(kit.now));
+                if moment.is_none() && live.may_begin_leaving() {
+                    self.begin_leaving(kit, Why::Drain, out);
+                }
+            }
+            Phase::Ending { .. } | Phase::Gone { .. } => {}
+        }
+    }
+
+    /// The drain's deadline has come.
+    pub(crate) fn cut_off(&mut self, kit: &mut Kit) {
+        let abort = match &self.phase {
+            Phase::Ending { .. } => self.wants_write(),
+            Phase::Opening(_) | Phase::Live(_) => true,
+            Phase::Gone { .. } => return,
+        };
+        if self.is_live() {
+            kit.hub.tally.forced.add(1);
+        }
+        self.lose(kit, Cause::Shutdown, abort);
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live(_))
     }
 }

@@ -291,10 +291,8 @@ impl Live {
 
     pub(super) fn handle_mail(&mut self, kit: &Kit, queue: &mut SendQueue, mail: Mail) {
         let shared = Arc::clone(&self.client.0);
-        if !matches!(mail, Mail::Shutdown) {
-            shared.letters.fetch_sub(1, Ordering::AcqRel);
-            self.pressed |= shared.pressed.swap(false, Ordering::AcqRel);
-        }
+        shared.letters.fetch_sub(1, Ordering::AcqRel);
+        self.pressed |= shared.pressed.swap(false, Ordering::AcqRel);
         match mail {
             Mail::Frames(frames) if self.is_open() => {
                 queue.counted += frames.len();
@@ -337,10 +335,6 @@ impl Live {
             Mail::Decided(_) => {}
             Mail::Close(order) => queue.close = Some(order),
             Mail::Overrun => queue.overrun = true,
-            Mail::Shutdown => {
-                let code = Some(CloseCode::GOING_AWAY);
-                self.close(kit.now, Cause::Shutdown, code, "shutting down");
-            }
         }
         self.control_queue(kit, queue);
     }
@@ -398,6 +392,7 @@ impl Live {
         kit.hub.counters.disconnected.add(1);
         let clean = self.said.is_some() && self.connection.close_sent();
         let (code, reason) = self.said.take().map_or((NO_CLOSE, String::new()), |said| *said);
+        kit.hub.tally.clean.add(u64::from(clean && kit.drain.is_some()));
         let cause = self.cause.unwrap_or(Cause::Lost);
         let closed = Closed { code, reason, cause, clean };
         kit.hub.guarded(|| self.resource().disconnected(&self.client, &closed));

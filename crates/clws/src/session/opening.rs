@@ -148,18 +148,13 @@ impl Session {
 
     pub(super) fn handle_opening_mail(&mut self, kit: &mut Kit, mail: Mail) {
         let Phase::Opening(opening) = &mut self.phase else { return };
-        match mail {
-            Mail::Shutdown => self.refuse(kit, &Refusal::new(503, "the server is shutting down")),
-            Mail::Decided(decision) => {
-                let Some(ready) = opening.waiting.take() else { return };
-                let received = std::mem::take(&mut opening.received);
-                let Decision { decided } = *decision;
-                self.conclude(kit, ready, decided);
-                if !received.is_empty() && matches!(self.phase, Phase::Live(_)) {
-                    self.stash = Some(Box::new(Stash { bytes: received, used: 0 }));
-                }
-            }
-            _ => {}
+        let Mail::Decided(decision) = mail else { return };
+        let Some(ready) = opening.waiting.take() else { return };
+        let received = std::mem::take(&mut opening.received);
+        let Decision { decided } = *decision;
+        self.conclude(kit, ready, decided);
+        if !received.is_empty() && matches!(self.phase, Phase::Live(_)) {
+            self.stash = Some(Box::new(Stash { bytes: received, used: 0 }));
         }
     }
 
@@ -235,7 +230,7 @@ impl Session {
         }
     }
 
-    fn refuse_now(&mut self, kit: &mut Kit, refusal: &Refusal, out: &mut dyn Output) {
+    pub(super) fn refuse_now(&mut self, kit: &mut Kit, refusal: &Refusal, out: &mut dyn Output) {
         self.refuse(kit, refusal);
         self.handle_writable(kit, out);
     }
@@ -295,7 +290,7 @@ fn connect_verdict(hub: &Arc<Hub>, request: &Request) -> Result<Verdict, Refusal
     let route = hub.routes.find(request.path()).ok_or_else(not_found)?;
     check_origin(&route, request)?;
     if hub.stopping.load(Ordering::Acquire) {
-        return Err(Refusal::new(503, "the server is shutting down"));
+        return Err(shutting_down(hub));
     }
     let offers = request.head().header_values("sec-websocket-extensions");
     let agreed = if upgrade.version().is_framed() {
@@ -340,6 +335,12 @@ fn check_accept(accept: Accept, request: &Request) -> Result<Accept, Refusal> {
 
 fn not_found() -> Refusal {
     Refusal::new(404, "nothing is served at this path")
+}
+
+/// The answer to a handshake that the end of the server finds unfinished.
+pub(super) fn shutting_down(hub: &Hub) -> Refusal {
+    hub.tally.refused.add(1);
+    Refusal::new(503, "the server is shutting down")
 }
 
 fn internal_error() -> Refusal {

@@ -216,7 +216,8 @@ impl World {
             page.stopped.get_or_insert(page.accepted.len());
         }
         drop(ledger);
-        self.workers.iter().for_each(Worker::stop);
+        let tell = |plan: &_| self.workers.iter().for_each(|worker| worker.stop(plan));
+        self.hub.plan(crate::Drain::default(), self.now, tell);
     }
 
     /// The server ends, in its time, whatever the peers do.

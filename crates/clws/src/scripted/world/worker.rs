@@ -3,7 +3,8 @@
 
 use super::super::faults::Random;
 use super::link::Link;
-use crate::client::{Courier, Letter, Mail};
+use crate::client::{Courier, Letter};
+use crate::drain::Plan;
 use crate::hub::{Hub, Kit};
 use crate::peer::Peer;
 use crate::session::{Fate, Phase, Session, Transport};
@@ -12,11 +13,14 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+/// How often a client that has to leave is read from at most.
+const LAST_READS: u8 = 4;
+
 #[derive(Debug)]
 enum Parcel {
     Join(usize),
     Mail(Letter),
-    Shutdown,
+    Drain(Arc<Plan>),
 }
 
 /// Where letters wait; `None` once the worker has ended.
@@ -52,6 +56,8 @@ pub(super) struct Seat {
     readable: bool,
     end_waits: bool,
     listed: bool,
+    /// As in the engine's seat.
+    last_reads: u8,
 }
 
 #[derive(Debug)]
@@ -81,8 +87,8 @@ impl Worker {
         self.post.send([Parcel::Join(link)]);
     }
 
-    pub(super) fn stop(&self) {
-        self.post.send([Parcel::Shutdown]);
+    pub(super) fn stop(&self, plan: &Arc<Plan>) {
+        self.post.send([Parcel::Drain(Arc::clone(plan))]);
     }
 
     /// Whether it has ended: it was stopped and its last session is gone.
@@ -178,6 +184,9 @@ impl Worker {
                     _ => seat.session.handle_error(&mut self.kit),
                 },
             }
+            if seat.last_reads > 0 && seat.has_read_out() {
+                seat.session.handle_read_out(&mut self.kit, link);
+            }
         }
         self.settle(slot, links);
     }
@@ -193,6 +202,9 @@ impl Worker {
                 self.seats.remove(slot);
                 return;
             }
+        }
+        if seat.last_reads == 0 && seat.session.is_reading_out() {
+            (seat.last_reads, seat.readable) = (LAST_READS, true);
         }
         if seat.session.wants_turn() || (seat.readable && seat.session.wants_read()) {
             self.list(slot);
@@ -210,11 +222,13 @@ impl Worker {
                     self.list(slot as usize);
                 }
             }
-            Parcel::Shutdown => {
+            Parcel::Drain(plan) => {
                 self.stopping = true;
+                self.kit.drain = Some(plan);
                 let slots: Vec<usize> = self.seats.iter().map(|(slot, _)| slot).collect();
                 for slot in slots {
-                    self.shut(slot);
+                    self.drain_one(slot, links);
+                    self.settle(slot, links);
                 }
             }
         }
@@ -224,17 +238,17 @@ impl Worker {
         let entry = self.seats.vacant_entry();
         let slot = entry.key();
         let session = Session::new(&self.kit, slot as u32, Peer::NAMELESS, &Transport::Tcp);
-        entry.insert(Seat { link, session, readable: false, end_waits: false, listed: false });
+        let (readable, end_waits, listed) = (false, false, false);
+        entry.insert(Seat { link, session, readable, end_waits, listed, last_reads: 0 });
         if self.stopping {
-            self.shut(slot);
+            self.drain_one(slot, links);
         }
         self.settle(slot, links);
     }
 
-    fn shut(&mut self, slot: usize) {
+    fn drain_one(&mut self, slot: usize, links: &mut [Link]) {
         if let Some(seat) = self.seats.get_mut(slot) {
-            seat.session.handle_mail(&mut self.kit, Mail::Shutdown);
-            self.list(slot);
+            seat.session.handle_drain(&mut self.kit, &mut links[seat.link]);
         }
     }
 
@@ -257,6 +271,19 @@ impl Worker {
 }
 
 impl Seat {
+    fn has_read_out(&mut self) -> bool {
+        self.last_reads -= 1;
+        let done = self.last_reads == 0 || !self.readable;
+        if done && self.session.wants_read() {
+            self.last_reads = 0;
+            return true;
+        }
+        if done {
+            (self.last_reads, self.readable) = (1, true);
+        }
+        false
+    }
+
     /// What must not be where nothing waits: a buffer of the worker's, or a turn to come.
     pub(super) fn is_at_rest(&self) -> bool {
         let Session { phase, queue, stash, .. } = &self.session;
