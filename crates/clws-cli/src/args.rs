@@ -43,7 +43,8 @@ pub(crate) enum LogLevel {
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 Try it:   clws serve     and open http://127.0.0.1:12345/ in two browser tabs.
-Stop it:  Ctrl-C or SIGTERM; clients get close code 1001. A second one stops at once.
+Stop it:  Ctrl-C or SIGTERM; what came is answered, and clients get close code 1001.
+          A second one stops at once.
 Reload:   SIGHUP reads certificates again; so does writing their files.
 Exit:     0 stopped, 1 could not serve, 2 wrong flags.")]
 pub(crate) struct Serve {
@@ -97,6 +98,16 @@ pub(crate) struct Serve {
     /// that not all reconnect at once; `off` lets it stay
     #[arg(long, value_name = "TIME", default_value = "off", value_parser = interval)]
     pub(crate) max_lifetime: Interval,
+
+    /// When it is to stop, close the clients over this long, each at a moment of its own, so that
+    /// not all reconnect at once
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = window)]
+    pub(crate) drain_over: Duration,
+
+    /// When it is to stop, cut off the clients that are left after this long; by default 8s more
+    /// than `--drain-over`
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) drain_deadline: Option<Duration>,
 
     #[command(flatten)]
     pub(crate) deflate: Deflate,
@@ -163,6 +174,10 @@ fn interval(text: &str) -> Result<Interval, String> {
         return Ok(Interval(None));
     }
     time(text).map(|time| Interval(Some(time))).map_err(|error| error + ", or off")
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    if matches!(text, "0" | "0s") { Ok(Duration::ZERO) } else { time(text) }
 }
 
 fn time(text: &str) -> Result<Duration, String> {
@@ -247,7 +262,8 @@ mod tests {
     #[test]
     fn times() {
         assert_eq!(time("720h"), Ok(Duration::from_hours(720)));
-        assert!(time("off").is_err());
+        assert!(time("off").is_err() && time("0s").is_err());
+        assert_eq!((window("0s"), window("1m")), (Ok(Duration::ZERO), Ok(Duration::from_mins(1))));
     }
 
     #[test]

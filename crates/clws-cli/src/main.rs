@@ -15,6 +15,7 @@ mod signals;
 
 use args::{Args, Command};
 use clap::Parser;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -28,7 +29,8 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("clws: {message}");
+            // It may have nobody to tell it to.
+            let _ = writeln!(io::stderr(), "clws: {message}");
             ExitCode::FAILURE
         }
     }

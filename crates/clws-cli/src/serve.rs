@@ -6,11 +6,16 @@ use crate::echo::Echo;
 use crate::log::Log;
 use crate::page::Page;
 use crate::signals;
-use clws::{ClientCertificates, Error, Hosts, Limits, Origin, Server, ServerHandle, Tls};
-use std::io;
+use clws::{ClientCertificates, Drain, DrainReport, Error, Hosts, Limits, Origin};
+use clws::{Server, ServerHandle, Tls};
+use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
+/// How long the last client has to answer a close and to leave: less than the ten seconds after
+/// which container engines kill.
+const TO_ANSWER: Duration = Duration::from_secs(8);
 /// What a certificate is for that is made for trials on this machine.
 const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -20,28 +25,45 @@ const UNIX: &str = "unix:";
 /// Serves until a signal; the error is one line for a person.
 pub(crate) fn run(flags: &Serve) -> Result<(), String> {
     let log = start_log(flags.log).map_err(|error| format!("cannot write the log: {error}"))?;
+    let done = serve(flags);
+    log.flush();
+    done
+}
+
+fn serve(flags: &Serve) -> Result<(), String> {
     if flags.tls.tls_cert.len() != flags.tls.tls_key.len() {
         return Err("give as many --tls-key as --tls-cert, in the same order".to_owned());
     }
     let server = build(flags).map_err(|error| explain(&error))?;
     let handle = server.start().map_err(|error| explain(&error))?;
-    signals::watch(handle.clone(), !flags.tls.tls_cert.is_empty())?;
+    let stop = signals::watch(handle.clone(), !flags.tls.tls_cert.is_empty())?;
     announce(&handle);
-    handle.join();
-    tracing::info!("stopped");
-    log.flush();
+    // The other end is dropped by nobody: an error would mean the same.
+    let _ = stop.recv();
+    tracing::info!(clients = handle.client_count(), "stopping");
+    let DrainReport { clients, clean, forced, refused, .. } = handle.drain(drain(flags)).wait();
+    tracing::info!(clients, clean, forced, refused, "stopped");
     Ok(())
 }
 
+fn drain(flags: &Serve) -> Drain {
+    let mut drain = Drain::default();
+    drain.over = flags.drain_over;
+    drain.deadline = Some(flags.drain_deadline.unwrap_or(flags.drain_over + TO_ANSWER));
+    drain
+}
+
+/// Says where it listens; it serves even if nobody wants to know.
 fn announce(handle: &ServerHandle) {
+    let mut out = io::stdout();
     let secure: Vec<_> = handle.tls_addresses().collect();
     for address in handle.local_addresses() {
         let scheme = if secure.contains(address) { "https" } else { "http" };
-        println!("listening on {scheme}://{address}/");
+        let _ = writeln!(out, "listening on {scheme}://{address}/");
     }
     #[cfg(unix)]
     for path in handle.local_paths() {
-        println!("listening on {UNIX}{}", path.display());
+        let _ = writeln!(out, "listening on {UNIX}{}", path.display());
     }
 }
 

@@ -1,24 +1,27 @@
-//! Signals: stop, stop at once, and read certificates again.
+//! Signals: stop, stop at once, and read certificates again. Stopping itself is for whoever waits
+//! for the word.
 
 use clws::ServerHandle;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// What a process that a signal ended by force exits with.
 const FORCED: i32 = 130;
 
-/// Stops `handle` on Ctrl-C and SIGTERM; a second one ends the process. SIGHUP reads certificates
-/// again where there are files, as `reloads` says, and stops where there are none.
+/// Says so on Ctrl-C and SIGTERM; a second one ends the process. SIGHUP reads certificates
+/// again where there are files, as `reloads` says, and is as SIGTERM where there are none.
 #[cfg(unix)]
-pub(crate) fn watch(handle: ServerHandle, reloads: bool) -> Result<(), String> {
+pub(crate) fn watch(handle: ServerHandle, reloads: bool) -> Result<Receiver<()>, String> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| format!("cannot watch for signals: {error}"))?;
+    let (stop, stopped) = channel();
     let react = move || {
         let mut asked = false;
         for signal in signals.forever() {
             if signal == SIGHUP && reloads {
                 reload(&handle);
             } else {
-                stop(&handle, std::mem::replace(&mut asked, true));
+                ask_to_stop(&stop, std::mem::replace(&mut asked, true));
             }
         }
     };
@@ -26,16 +29,18 @@ pub(crate) fn watch(handle: ServerHandle, reloads: bool) -> Result<(), String> {
         .name("clws-signals".to_owned())
         .spawn(react)
         .map_err(|error| format!("cannot watch for signals: {error}"))?;
-    Ok(())
+    Ok(stopped)
 }
 
-/// Stops `handle` on Ctrl-C; a second one ends the process.
+/// Says so on Ctrl-C; a second one ends the process.
 #[cfg(not(unix))]
-pub(crate) fn watch(handle: ServerHandle, _: bool) -> Result<(), String> {
+pub(crate) fn watch(_: ServerHandle, _: bool) -> Result<Receiver<()>, String> {
     use std::sync::atomic::{AtomicBool, Ordering};
     let asked = AtomicBool::new(false);
-    ctrlc::set_handler(move || stop(&handle, asked.swap(true, Ordering::Relaxed)))
-        .map_err(|error| format!("cannot watch for signals: {error}"))
+    let (stop, stopped) = channel();
+    ctrlc::set_handler(move || ask_to_stop(&stop, asked.swap(true, Ordering::Relaxed)))
+        .map_err(|error| format!("cannot watch for signals: {error}"))?;
+    Ok(stopped)
 }
 
 #[cfg(unix)]
@@ -44,10 +49,10 @@ fn reload(handle: &ServerHandle) {
     let _ = handle.reload_tls();
 }
 
-fn stop(handle: &ServerHandle, asked_before: bool) {
+fn ask_to_stop(stop: &Sender<()>, asked_before: bool) {
     if asked_before {
         std::process::exit(FORCED);
     }
-    tracing::info!(clients = handle.client_count(), "stopping");
-    handle.shutdown();
+    // Whoever waited has ended already.
+    let _ = stop.send(());
 }

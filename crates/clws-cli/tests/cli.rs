@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
-const FLAGS: [&str; 21] = [
+const FLAGS: [&str; 23] = [
     "--listen",
     "--tls-cert",
     "--tls-key",
@@ -27,6 +27,8 @@ const FLAGS: [&str; 21] = [
     "--pong-timeout",
     "--idle-timeout",
     "--max-lifetime",
+    "--drain-over",
+    "--drain-deadline",
     "--deflate",
     "--deflate-min-size",
     "--deflate-takeover",
