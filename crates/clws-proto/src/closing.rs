@@ -24,6 +24,13 @@ impl Phase {
         open
     }
 
+    /// Waits anew for the answer to the close frame.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        if let Self::Closing(since) = self {
+            *since = now;
+        }
+    }
+
     #[inline]
     pub(crate) fn is_open(self) -> bool {
         self == Self::Open

@@ -360,6 +360,12 @@ impl Hixie76 {
         }
     }
 
+    /// Begins every wait for the peer anew at `now`: this end was away and could not hear it.
+    pub fn forgive(&mut self, now: Instant) {
+        self.excuse(now);
+        self.phase.restart(now);
+    }
+
     /// Gives what an unfinished message holds back to the pool; for a connection that ends.
     pub fn discard(&mut self, pool: &mut Pool) {
         if let Reading::Text(partial) = std::mem::replace(&mut self.reading, Reading::Between) {

@@ -5,6 +5,7 @@
 //! sees a resource: what a connection means is the business of its session.
 
 mod acceptor;
+mod lag;
 mod listening;
 mod mailbox;
 #[cfg(unix)]

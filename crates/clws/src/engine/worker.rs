@@ -4,6 +4,7 @@
 //! than one turn's share, then the deadlines. Sockets are registered once, edge-triggered, so a
 //! message costs one read and one write and no other system call.
 
+use super::lag::Lag;
 use super::mailbox::{Letter, Mailbox};
 use super::stream::Stream;
 use super::timer::{Due, NEVER, Wheel};
@@ -69,6 +70,7 @@ pub(super) struct Worker {
     mailbox: Arc<Mailbox>,
     seats: Slab<Seat>,
     wheel: Wheel,
+    lag: Lag,
     kit: Kit,
     /// What is received. It has twice the room of one turn, for a frame that is known to be long:
     /// more would cost fewer calls and more cache misses (512 KiB is a tenth slower).
@@ -93,6 +95,7 @@ impl Worker {
             poll,
             seats: Slab::new(),
             wheel: Wheel::new(now),
+            lag: Lag::default(),
             kit: Kit::new(hub, mailbox.clone(), now),
             mailbox,
             buffer: vec![0; 2 * turn_bytes],
@@ -151,7 +154,8 @@ impl Worker {
         if idle {
             self.mailbox.wake_up();
         }
-        self.kit.now = Instant::now();
+        let before = std::mem::replace(&mut self.kit.now, Instant::now());
+        self.lag.note(before, timeout, self.kit.now);
     }
 
     fn idle_time(&self) -> Option<Duration> {
@@ -329,6 +333,9 @@ impl Worker {
         }
         seat.due = NEVER;
         if seat.session.deadline().is_some_and(|deadline| deadline <= self.kit.now) {
+            if self.lag.excuses(self.kit.now) {
+                seat.session.forgive(&self.kit);
+            }
             seat.session.handle_timeout(&mut self.kit, &mut &seat.stream);
         }
         self.settle(slot);

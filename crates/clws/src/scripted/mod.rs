@@ -14,6 +14,7 @@ mod life;
 mod records;
 #[cfg(feature = "tls")]
 mod secure;
+mod stops;
 mod world;
 
 use super::{Fate, Output, Session, Transport};
@@ -280,6 +281,16 @@ impl Rig {
             self.look();
         }
         self.kit.now = end;
+    }
+
+    /// The process is stopped for so long and goes on: its engine is late.
+    pub(super) fn stop(&mut self, time: Duration) {
+        self.kit.now += time;
+        if self.session.deadline().is_some_and(|deadline| deadline <= self.kit.now) {
+            self.session.forgive(&self.kit);
+            self.session.handle_timeout(&mut self.kit, &mut self.wire);
+            self.look();
+        }
     }
 
     fn look(&mut self) {

@@ -107,6 +107,12 @@ impl Live {
         self.spoke(now);
     }
 
+    /// As [`Self::excuse`], and the answer to a close is waited for anew too.
+    pub(super) fn forgive(&mut self, now: Instant) {
+        self.connection.forgive(now);
+        self.spoke(now);
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.connection.is_open() && !self.overrun
     }

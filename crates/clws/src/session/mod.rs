@@ -378,6 +378,21 @@ impl Session {
         }
     }
 
+    /// The engine was away, so the peer's silence up to now means nothing: what is waited for from
+    /// it is waited for anew. What the clock alone brings about is not put off.
+    pub(crate) fn forgive(&mut self, kit: &Kit) {
+        let limits = &kit.hub.limits;
+        match &mut self.phase {
+            Phase::Opening(opening) => opening.forgive(kit.now + limits.handshake_timeout),
+            Phase::Live(live) => live.forgive(kit.now),
+            Phase::Ending { until, .. } => *until = kit.now + limits.linger_timeout,
+            Phase::Gone { .. } => {}
+        }
+        if let Some(since) = &mut self.stalled {
+            *since = kit.now;
+        }
+    }
+
     /// Does what is due now.
     pub(crate) fn handle_timeout(&mut self, kit: &mut Kit, out: &mut dyn Output) {
         let (now, abort, waiting) = (kit.now, self.wants_write(), self.waiting());

@@ -22,6 +22,7 @@ pub(super) struct Opening {
     received: Vec<u8>,
     reader: RequestReader,
     pub(super) deadline: Instant,
+    forgiven: bool,
     /// What awaits a decision made elsewhere; what `received` holds then is for later.
     waiting: Option<Ready>,
 }
@@ -29,7 +30,15 @@ pub(super) struct Opening {
 impl Opening {
     pub(super) fn new(hub: &Hub, deadline: Instant) -> Self {
         let reader = RequestReader::with_versions(hub.versions);
-        Self { received: Vec::new(), reader, deadline, waiting: None }
+        Self { received: Vec::new(), reader, deadline, forgiven: false, waiting: None }
+    }
+
+    /// Gives it until `deadline`, but once only: a server that is often late must not keep peers
+    /// for ever that say nothing.
+    pub(super) fn forgive(&mut self, deadline: Instant) {
+        if !std::mem::replace(&mut self.forgiven, true) {
+            self.deadline = deadline;
+        }
     }
 
     pub(super) fn is_waiting(&self) -> bool {

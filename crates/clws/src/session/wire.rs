@@ -111,6 +111,10 @@ impl Wire {
         either!(self, codec => codec.excuse(now));
     }
 
+    pub(super) fn forgive(&mut self, now: Instant) {
+        either!(self, codec => codec.forgive(now));
+    }
+
     pub(super) fn discard(&mut self, pool: &mut Pool) {
         either!(self, codec => codec.discard(pool));
     }
