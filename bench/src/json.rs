@@ -81,7 +81,7 @@ pub(crate) fn document(seed: u64, len: usize) -> Vec<u8> {
 
 fn order(random: &mut Random) -> String {
     let words: Vec<&str> = (0..3 + random.below(6)).map(|_| random.pick(&WORDS)).collect();
-    let items = (0..1 + random.below(3)).map(|_| {
+    let items = (0..=random.below(3)).map(|_| {
         let (sku, count, cents) = (random.below(90_000), 1 + random.below(9), random.below(99_999));
         format!(
             "{{\"sku\":\"K-{sku:05}\",\"count\":{count},\"price\":{}.{:02}}}",
@@ -111,7 +111,7 @@ fn order(random: &mut Random) -> String {
     )
 }
 
-/// SplitMix64: documents need variety, not secrecy, and are the same in every run.
+/// `SplitMix64`: documents need variety, not secrecy, and are the same in every run.
 struct Random(u64);
 
 impl Random {

@@ -104,10 +104,11 @@ fn open_deflate<S: Read + Write>(
     let agreed = answer.lines().find_map(|line| line.strip_prefix("sec-websocket-extensions:"));
     let agreed = agreed.unwrap_or_default();
     let bare = ["server_no_context_takeover", "client_no_context_takeover"];
-    let fits = match takeover {
-        true => !bare.iter().any(|word| agreed.contains(word)),
-        // The client's side is this program's own choice.
-        false => agreed.contains(bare[0]),
+    let fits = if takeover {
+        !bare.iter().any(|word| agreed.contains(word))
+    } else {
+        // What the client does is this program's own choice.
+        agreed.contains(bare[0])
     };
     if agreed.contains("permessage-deflate") && fits {
         return Ok(());
