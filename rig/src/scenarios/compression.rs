@@ -1,7 +1,7 @@
 //! Scenarios of permessage-deflate.
 
 use super::Scenario;
-use crate::crowd::Crowd;
+use crate::crowd::{Crowd, Member};
 use crate::peer::Peer;
 use crate::report::{Figure, Outcome};
 use crate::server::Launch;
@@ -33,16 +33,22 @@ fn run_c2(plan: &Plan) -> Result<Outcome> {
     Ok(trial.finish())
 }
 
-/// 64 MiB of zeros in four fragments.
-pub(super) fn bomb() -> io::Result<Vec<u8>> {
+/// The payload of a message that swells to so many MiB of zeros.
+fn packed_zeros(mebibytes: usize) -> io::Result<Vec<u8>> {
     let mut packed = Vec::with_capacity(256 * 1024);
     let mut deflater = Compress::new(Compression::best(), false);
     let zeros = vec![0; 1 << 20];
-    for _ in 0..64 {
+    for _ in 0..mebibytes {
         deflater.compress_vec(&zeros, &mut packed, FlushCompress::None)?;
     }
     deflater.compress_vec(&[], &mut packed, FlushCompress::Sync)?;
     packed.truncate(packed.len() - 4);
+    Ok(packed)
+}
+
+/// 64 MiB of zeros in four fragments.
+fn bomb() -> io::Result<Vec<u8>> {
+    let packed = packed_zeros(64)?;
     let mut bytes = Vec::new();
     let quarters = packed.chunks(packed.len().div_ceil(4)).enumerate();
     for (index, quarter) in quarters {
@@ -115,5 +121,51 @@ fn cycles(stage: &Stage) -> io::Result<()> {
     }
     stage.tell("cycles", cycles);
     stage.tell("answered", answered);
+    Ok(())
+}
+
+pub(super) const C8: Scenario = Scenario {
+    id: "C8",
+    says: "four clients send messages of a KiB that swell to the limit, at line rate",
+    run: run_c8,
+    attack: Some(swell),
+};
+
+fn run_c8(plan: &Plan) -> Result<Outcome> {
+    let mut trial = Trial::begin(plan, "C8", &Launch::clws(&[]))?;
+    let (facts, seen) = trial.attack(|_| Ok(()))?;
+    trial.judge_others(&seen);
+    trial.push(Figure::told("messages", facts.of("rate"), "/s"));
+    trial.push(Figure::exactly("stay", facts.of("open"), facts.of("clients")));
+    // Workers keep buffers for messages, `spare_buffers` at most.
+    trial.judge_return_within(24.0 * MIB);
+    Ok(trial.finish())
+}
+
+/// Messages of a KiB that swell to exactly the limit, as fast as they are taken.
+fn swell(stage: &Stage) -> io::Result<()> {
+    const CLIENTS: usize = 4;
+    let message = wire::frame(wire::BINARY | wire::COMPRESSED, &packed_zeros(1)?);
+    let batch = message.repeat(50);
+    let mut crowd = Crowd::new()?;
+    crowd.open(stage.address, CLIENTS, CLIENTS, &wire::request(stage.address, "/echo", OFFER))?;
+    let begun = Instant::now();
+    let end = after(stage.of(20.0, 4.0));
+    let mut answered = 0_u32;
+    while Instant::now() < end {
+        for member in &mut crowd.members {
+            if member.pending() == 0 {
+                member.send(&batch);
+            }
+        }
+        crowd.turn(Duration::from_millis(1), |_, member| {
+            while member.frame().is_some() {
+                answered += 1;
+            }
+        })?;
+    }
+    stage.tell("rate", f64::from(answered) / begun.elapsed().as_secs_f64());
+    stage.tell("open", crowd.count(Member::is_open));
+    stage.tell("clients", CLIENTS);
     Ok(())
 }

@@ -27,7 +27,7 @@ pub(crate) struct Scenario {
     pub(crate) attack: Option<fn(&Stage) -> io::Result<()>>,
 }
 
-pub(crate) const SCENARIOS: [&Scenario; 29] = [
+pub(crate) const SCENARIOS: [&Scenario; 30] = [
     &opening::A1,
     &opening::A2,
     &opening::A4,
@@ -37,6 +37,7 @@ pub(crate) const SCENARIOS: [&Scenario; 29] = [
     &frames::B5,
     &compression::C2,
     &compression::C7,
+    &compression::C8,
     &subscribers::D1,
     &subscribers::D2,
     &floods::D3,
