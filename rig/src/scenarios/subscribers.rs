@@ -9,8 +9,8 @@ use crate::crowd::{Crowd, Member};
 use crate::report::{Figure, Outcome};
 use crate::server::Launch;
 use crate::stage::{Stage, after};
-use crate::trial::Trial;
-use crate::{Plan, Result, process, wire};
+use crate::trial::{Trial, Watch};
+use crate::{Plan, Result, wire};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -53,10 +53,12 @@ fn run_d2(plan: &Plan) -> Result<Outcome> {
 
 /// Gives how many of the deaf left, and how many MiB memory grew after they went deaf.
 fn judge(trial: &mut Trial<'_>) -> Result<(f64, f64)> {
-    let (pid, mut standing) = (trial.server.pid(), 0);
+    let (pid, address, mut standing) = (trial.server.pid(), trial.server.address, 0);
     let (facts, seen) = trial.attack(|attack| {
+        attack.wait_for("subscribers")?;
+        let quiet = Watch::start(pid, address);
         attack.wait_for("ready")?;
-        standing = process::memory(pid).unwrap_or(0);
+        standing = quiet.stop().memory;
         attack.order()
     })?;
     trial.judge_faults(&seen);
@@ -82,6 +84,7 @@ fn subscribers(stage: &Stage, deaf: usize) -> io::Result<()> {
     let size = stage.of(1024, 6 * 1024);
     let mut crowd = Crowd::new()?;
     crowd.open(stage.address, count + 1, 200, &wire::request(stage.address, "/topic", ""))?;
+    stage.tell("subscribers", count);
     let mut heard = Heard { next: vec![0; count + 1], ..Heard::default() };
     let speaker = count;
     let begun = Instant::now();
@@ -101,7 +104,6 @@ fn subscribers(stage: &Stage, deaf: usize) -> io::Result<()> {
     crowd.listen();
     crowd.turn_until(after(1.0), |_, member| while member.frame().is_some() {})?;
     let left = crowd.members.iter().take(deaf).filter(|member| !member.is_open()).count();
-    stage.tell("subscribers", count);
     stage.tell("sent", sent);
     stage.tell("missed", heard.missed);
     stage.tell("quiet", quiet);
