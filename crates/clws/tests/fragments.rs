@@ -4,7 +4,7 @@
 mod common;
 
 use clws::{Client, DeflateConfig, Limits, Origin, Outcome, SendOptions, Server};
-use common::packed::{ALONE, Packed, TAKEOVER};
+use common::packed::{ALONE, Packed, RSV1, TAKEOVER};
 use common::raw::{BINARY, CONTINUATION, FIN, Frame, PING, PONG, Raw, TEXT};
 use common::{Event, Heard, Recorder, Running, listen};
 use std::thread;
@@ -209,6 +209,41 @@ fn fragments_of_a_compressed_message() {
         let said = packed.hears(TEXT, text.as_bytes());
         assert!(!said.compressed);
         check_pieces(&said.wire, 1000);
+        drop(packed);
+        events.skip_to_disconnected();
+    }
+}
+
+/// RFC 7692 §6.2: between compressed fragments control frames pass too, in either direction.
+#[test]
+fn control_frames_pass_between_compressed_fragments() {
+    let keeping = DeflateConfig { client_no_context_takeover: false, ..DeflateConfig::default() };
+    let (recorder, events) = Recorder::new(listen);
+    let server = Server::builder().deflate(keeping).resource("/", Origin::any(), recorder);
+    let server = Running::start(server);
+    for offer in [ALONE, TAKEOVER] {
+        let mut packed = Packed::open(server.address, "/", offer);
+        let client = events.skip_to_connected();
+        for text in [MIXED.repeat(100), "again ".to_owned() + &MIXED.repeat(100)] {
+            let wire = packed.deflated(text.as_bytes());
+            let pieces: Vec<&[u8]> = wire.chunks(wire.len().div_ceil(4)).collect();
+            for (at, piece) in pieces.iter().enumerate() {
+                let first = if at == 0 { RSV1 | TEXT } else { CONTINUATION };
+                let fin = if at + 1 == pieces.len() { FIN } else { 0 };
+                packed.raw.send_frame(fin | first, piece);
+                if fin == 0 {
+                    packed.raw.send_frame(FIN | PING, &[at as u8]);
+                    assert_eq!(packed.raw.frame().payload, [at as u8], "before the message ends");
+                    assert!(client.ping(b"between").is_sent());
+                    assert_eq!(packed.raw.frame().opcode, PING);
+                    packed.raw.send_frame(FIN | PONG, b"between");
+                    assert!(matches!(events.next(), Event::Pong(..)), "before the message");
+                }
+            }
+            assert_eq!(events.text(), text);
+        }
+        drop(packed);
+        events.skip_to_disconnected();
     }
 }
 
