@@ -193,7 +193,8 @@ fn scenario_c1_a_gibibyte_of_zeros_stops_at_the_limit() {
             })
         });
         assert_eq!(result, Err(MessageTooBig));
-        assert!(handed <= MIB, "{handed}");
+        // Bytes are inflated into the chunk alone, and handed out before it is used again.
+        assert!(handed + CHUNK <= MIB + 16 * 1024, "{handed}");
     }
 }
 
