@@ -112,7 +112,9 @@ impl Worker {
 
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(MAX_EVENTS);
-        let (mut letters, mut turn, mut up) = (Vec::new(), Vec::new(), Vec::new());
+        // Room from the start, so that no first time costs an allocation.
+        let mut letters = Vec::with_capacity(MAX_EVENTS);
+        let (mut turn, mut up) = (Vec::with_capacity(MAX_EVENTS), Vec::with_capacity(MAX_EVENTS));
         while !(self.stopping && self.seats.is_empty()) {
             self.wait(&mut events);
             for event in events.iter().filter(|event| event.token() != WAKE) {

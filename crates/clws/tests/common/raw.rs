@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long a test waits for what must happen; only a failing test waits that long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(50);
 
 /// The sample key of RFC 6455 §1.3 and what answers it.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
