@@ -81,6 +81,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_clients: Option<u32>,
 
+    /// How many connections are accepted in a second; the others wait. By default as many as come
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_accept_rate: Option<u32>,
+
     /// Send a ping to a client that was silent for this long, as `25s` or `2m`; `off` sends none
     #[arg(long, value_name = "TIME", default_value = "25s", value_parser = interval)]
     pub(crate) ping_interval: Interval,

@@ -91,6 +91,7 @@ fn build(flags: &Serve) -> clws::Result<Server> {
     limits.max_frame_size = flags.max_message_size;
     limits.send_queue_high = limits.send_queue_high.max(flags.max_message_size);
     limits.max_clients = flags.max_clients.map(|count| count as usize);
+    limits.max_accept_rate = flags.max_accept_rate;
     limits.ping_interval = flags.ping_interval.0;
     limits.pong_timeout = flags.pong_timeout;
     limits.idle_timeout = flags.idle_timeout.0;

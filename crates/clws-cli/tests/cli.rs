@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
-const FLAGS: [&str; 23] = [
+const FLAGS: [&str; 24] = [
     "--listen",
     "--tls-cert",
     "--tls-key",
@@ -23,6 +23,7 @@ const FLAGS: [&str; 23] = [
     "--host",
     "--max-message-size",
     "--max-clients",
+    "--max-accept-rate",
     "--ping-interval",
     "--pong-timeout",
     "--idle-timeout",
@@ -99,6 +100,7 @@ fn wrong_flags_exit_with_2() {
     fails(&["serve", "--origin", "https://example.com/page"], 2, "https://example.com/page");
     fails(&["serve", "--workers", "0"], 2, "--workers");
     fails(&["serve", "--max-clients", "-1"], 2, "-1");
+    fails(&["serve", "--max-accept-rate", "0"], 2, "--max-accept-rate");
     fails(&["serve", "--ping-interval", "soon"], 2, "soon");
     fails(&["serve", "--deflate-takeover", "all"], 2, "all");
     fails(&["serve", "--deflate-window-bits", "8"], 2, "--deflate-window-bits");

@@ -22,6 +22,9 @@ const MAX_TURN_BYTES: usize = 16 * MIB;
 pub struct Limits {
     /// Connected clients; one more gets 503. Default `None`: bounded by file descriptors.
     pub max_clients: Option<usize>,
+    /// Connections accepted in a second, after as many at once; those above it wait in the
+    /// system's queue of [`Server::backlog`](crate::Server::backlog). Default `None`: no bound.
+    pub max_accept_rate: Option<u32>,
     /// Request line and headers of an opening handshake, in bytes; above it 431. Default 16 KiB.
     pub max_header_size: usize,
     /// Headers of an opening handshake; above it 431. Default 64.
@@ -97,6 +100,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_clients: None,
+            max_accept_rate: None,
             max_header_size: 16 * KIB,
             max_headers: 64,
             max_request_line: 8 * KIB,
@@ -139,6 +143,9 @@ impl Limits {
         }
         if [self.idle_timeout, self.max_lifetime].contains(&Some(Duration::ZERO)) {
             return Err(Error::Limits("idle_timeout and max_lifetime must be above zero, or None"));
+        }
+        if self.max_accept_rate == Some(0) {
+            return Err(Error::Limits("max_accept_rate must be at least 1"));
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Instant;
 
 /// Tells each client where it is.
 struct Named(&'static str);
@@ -201,6 +202,22 @@ fn a_listener_that_was_bound_elsewhere() {
     }
     handle.shutdown();
     handle.join();
+}
+
+/// Those above the rate wait for their turn; nobody is turned away.
+#[test]
+fn a_rate_of_connections_makes_the_rest_wait() {
+    let mut limits = Limits::default();
+    limits.max_accept_rate = Some(20);
+    let (server, _events) = common::recording(limits, listen);
+    let start = Instant::now();
+    let mut clients: Vec<_> = (0..30).map(|_| Raw::connect(server.address)).collect();
+    for raw in &mut clients {
+        raw.upgrade("/", "");
+    }
+    // Ten of them had to wait for their twentieths of a second.
+    assert!(start.elapsed() >= common::millis(490), "{:?}", start.elapsed());
+    assert_eq!(server.handle.client_count(), 30);
 }
 
 #[test]

@@ -37,6 +37,11 @@ fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
+/// The lines of its log.
+fn told(child: &mut Child) -> Receiver<String> {
+    lines(child.stderr.take().expect("a pipe"))
+}
+
 impl Serving {
     /// Starts it on a port of the system's choice.
     pub fn start(arguments: &[&str]) -> Self {
@@ -46,21 +51,29 @@ impl Serving {
     /// Starts it with a pipe for its log that nobody reads: `child.stderr`.
     pub fn start_unread(arguments: &[&str]) -> Self {
         let arguments = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
-        Self::spawn(1, &arguments, |_| channel().1)
+        Self::spawn(1, clws().args(arguments).stdin(Stdio::null()), |_| channel().1)
     }
 
     pub fn start_on(count: usize, arguments: &[&str]) -> Self {
-        Self::spawn(count, arguments, |child| lines(child.stderr.take().expect("a pipe")))
+        Self::spawn(count, clws().args(arguments).stdin(Stdio::null()), told)
     }
 
+    /// Starts it by a shell, which runs `before` ahead of it.
+    #[cfg(unix)]
+    pub fn start_by_shell(count: usize, before: &str, stdin: Stdio, arguments: &[&str]) -> Self {
+        let script = format!("{before} exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_clws")]).args(arguments);
+        Self::spawn(count, shell.stdin(stdin), told)
+    }
+
+    /// Runs a command that becomes `clws serve`, which listens on so many places.
     fn spawn(
         count: usize,
-        arguments: &[&str],
+        command: &mut Command,
         errors: impl FnOnce(&mut Child) -> Receiver<String>,
     ) -> Self {
-        let mut child = clws()
-            .args(arguments)
-            .stdin(Stdio::null())
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -1,11 +1,14 @@
 //! The acceptor: takes connections and gives each to the least loaded worker.
 //!
 //! Failures to accept never spin: a peer that went away is skipped, a lack of file descriptors or
-//! memory makes the acceptor pause, and the log hears of it at most once a second.
+//! memory makes the acceptor pause, and the log hears of it at most once a second. Where a rate is
+//! set, connections above it wait in the system's queue.
 
 use super::listening::Listening;
 use super::mailbox::{Letter, Mailbox};
+use super::rate::Rate;
 use super::stream::Stream;
+use super::trouble::{Accepting, Quiet};
 use crate::hub::Hub;
 use crate::peer::Peer;
 use crate::session::Transport;
@@ -17,9 +20,10 @@ use std::time::{Duration, Instant};
 
 /// How long no connections are taken after the system had no room for one.
 const PAUSE: Duration = Duration::from_millis(200);
+/// So many connections that are gone before they are accepted are skipped without a pause.
+const MAX_SKIPPED: u32 = 100;
 /// How often files of certificates are looked at.
 const WATCH: Duration = Duration::from_secs(3);
-const LOG_EVERY: Duration = Duration::from_secs(1);
 const WAKE: Token = Token(usize::MAX);
 
 #[derive(Debug)]
@@ -29,7 +33,10 @@ pub(super) struct Acceptor {
     waker: Arc<Waker>,
     listeners: Vec<(Listening, Transport)>,
     workers: Vec<Arc<Mailbox>>,
-    logged: Option<Instant>,
+    rate: Rate,
+    /// Which listener is asked first: another one each time, as it may leave nothing to the rest.
+    first: usize,
+    quiet: Quiet,
     /// When files of certificates were looked at last.
     watched: Instant,
 }
@@ -45,7 +52,10 @@ impl Acceptor {
         for (index, (listener, _)) in listeners.iter_mut().enumerate() {
             listener.watch(poll.registry(), Token(index))?;
         }
-        Ok(Self { hub, poll, waker, listeners, workers, logged: None, watched: Instant::now() })
+        let now = Instant::now();
+        let rate = Rate::new(hub.limits.max_accept_rate, now);
+        let quiet = Quiet::default();
+        Ok(Self { hub, poll, waker, listeners, workers, rate, first: 0, quiet, watched: now })
     }
 
     pub(super) fn waker(&self) -> Arc<Waker> {
@@ -55,43 +65,68 @@ impl Acceptor {
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(64);
         let watch = self.listeners.iter().any(|(_, transport)| transport.is_tls()).then_some(WATCH);
-        let mut pause = watch;
-        while !self.hub.stopping.load(Ordering::Acquire) {
-            if let Err(error) = self.poll.poll(&mut events, pause)
+        let mut resume: Option<Instant> = None;
+        while !self.is_stopping() {
+            let pause = resume.map(|at| at.saturating_duration_since(Instant::now()));
+            if let Err(error) = self.poll.poll(&mut events, pause.into_iter().chain(watch).min())
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 tracing::error!(%error, "the acceptor cannot poll");
                 std::thread::sleep(PAUSE);
             }
-            // Readiness is told once, so after a pause every listener is asked again.
-            let all_drained = (0..self.listeners.len()).all(|index| self.accept_all(index));
-            pause = if all_drained { watch } else { Some(PAUSE) };
-            if self.watched.elapsed() >= WATCH {
-                self.watched = Instant::now();
+            let now = Instant::now();
+            // Those who come during a pause wake the acceptor too; they wait for its end.
+            if resume.is_none_or(|at| at <= now) {
+                resume = self.accept_all(now).map(|wait| now + wait);
+            }
+            if now.saturating_duration_since(self.watched) >= WATCH {
+                self.watched = now;
                 self.listeners.iter().for_each(|(_, transport)| transport.refresh());
             }
         }
     }
 
-    /// Accepts until nobody waits; `false` when the system has no room for another connection.
-    fn accept_all(&mut self, index: usize) -> bool {
-        while let Some((listener, transport)) = self.listeners.get(index) {
-            match listener.accept() {
-                Ok((stream, peer)) => self.hand_over(stream, peer, transport.clone()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Err(error) => {
-                    self.hub.counters.accept_errors.add(1);
-                    if !is_about_the_peer(&error) {
-                        self.log(&error);
-                        return false;
-                    }
-                }
+    fn is_stopping(&self) -> bool {
+        self.hub.stopping.load(Ordering::Acquire)
+    }
+
+    /// Asks every listener, as readiness is told once; gives the time to wait before it is done
+    /// again, if not all of them are empty.
+    fn accept_all(&mut self, now: Instant) -> Option<Duration> {
+        let count = self.listeners.len();
+        self.first = (self.first + 1) % count.max(1);
+        let order = (self.first..count).chain(0..self.first);
+        order.filter_map(|index| self.accept_from(index, now)).max()
+    }
+
+    /// Accepts until nobody waits, or gives the time to wait before more can be accepted.
+    fn accept_from(&mut self, index: usize, now: Instant) -> Option<Duration> {
+        let mut skipped = 0;
+        while !self.is_stopping() {
+            if let Some(wait) = self.rate.wait(now) {
+                return Some(wait);
             }
-            if self.hub.stopping.load(Ordering::Acquire) {
-                return true;
+            let (listener, transport) = self.listeners.get(index)?;
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    self.hand_over(stream, peer, transport.clone());
+                    self.rate.spend(now);
+                }
+                Err(error) => match Accepting::after(&error) {
+                    Accepting::Done => return None,
+                    Accepting::Next if skipped < MAX_SKIPPED => {
+                        self.hub.counters.accept_errors.add(1);
+                        skipped += 1;
+                    }
+                    Accepting::Next | Accepting::Later => {
+                        self.hub.counters.accept_errors.add(1);
+                        self.tell(&error, now);
+                        return Some(PAUSE);
+                    }
+                },
             }
         }
-        true
+        None
     }
 
     fn hand_over(&self, stream: Stream, peer: Peer, transport: Transport) {
@@ -103,31 +138,9 @@ impl Acceptor {
         }
     }
 
-    fn log(&mut self, error: &io::Error) {
-        let now = Instant::now();
-        if self.logged.is_none_or(|last| now.duration_since(last) >= LOG_EVERY) {
-            self.logged = Some(now);
+    fn tell(&mut self, error: &io::Error, now: Instant) {
+        if self.quiet.tells(now) {
             tracing::warn!(%error, "cannot accept connections; trying again");
         }
     }
-}
-
-/// Errors of one connection, such as a peer that left before it was accepted (accept(2)).
-fn is_about_the_peer(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted,
-        NetworkDown, NetworkUnreachable, PermissionDenied, TimedOut,
-    };
-    matches!(
-        error.kind(),
-        ConnectionAborted
-            | ConnectionReset
-            | ConnectionRefused
-            | HostUnreachable
-            | Interrupted
-            | NetworkDown
-            | NetworkUnreachable
-            | PermissionDenied
-            | TimedOut
-    )
 }

@@ -8,10 +8,12 @@ mod acceptor;
 mod lag;
 mod listening;
 mod mailbox;
+mod rate;
 #[cfg(unix)]
 mod socket_file;
 mod stream;
 mod timer;
+mod trouble;
 mod worker;
 
 use crate::drain::Drain;

@@ -8,6 +8,7 @@ use super::lag::Lag;
 use super::mailbox::{Letter, Mailbox};
 use super::stream::Stream;
 use super::timer::{Due, NEVER, Wheel};
+use super::trouble::{Quiet, Reading};
 use crate::client;
 use crate::drain::Plan;
 use crate::hub::{Hub, Kit, Shift};
@@ -81,6 +82,7 @@ pub(super) struct Worker {
     stopping: bool,
     /// When the drain's deadline comes.
     deadline: Option<Instant>,
+    quiet: Quiet,
     #[expect(dead_code, reason = "dropped last: only then nothing of the worker is left")]
     shift: Shift,
 }
@@ -102,6 +104,7 @@ impl Worker {
             next_turn: Vec::new(),
             stopping: false,
             deadline: None,
+            quiet: Quiet::default(),
             shift,
         })
     }
@@ -209,10 +212,10 @@ impl Worker {
                     let input = self.buffer.get_mut(..count).unwrap_or_default();
                     seat.session.handle_input(&mut self.kit, input, &mut &seat.stream);
                 }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => {}
-                    io::ErrorKind::Interrupted => seat.readable = true,
-                    _ => seat.session.handle_error(&mut self.kit),
+                Err(error) => match Reading::after(&error) {
+                    Reading::Empty => {}
+                    Reading::Again => seat.readable = true,
+                    Reading::Lost => seat.session.handle_error(&mut self.kit),
                 },
             }
             if seat.last_reads > 0 && seat.has_read_out() {
@@ -273,7 +276,9 @@ impl Worker {
         let slot = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut stream, Token(slot), interest) {
-            tracing::warn!(%error, "a connection cannot be watched");
+            if self.quiet.tells(self.kit.now) {
+                tracing::warn!(%error, "a connection cannot be watched");
+            }
             self.mailbox.load.fetch_sub(1, Ordering::Relaxed);
             return;
         }
