@@ -81,9 +81,26 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_clients: Option<u32>,
 
+    /// How many connections may come from one address, or from one IPv6 /64; one more is closed, or
+    /// gets 503 behind a trusted proxy. By default there is no such limit; this machine has none
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_per_address: Option<u32>,
+
     /// How many connections are accepted in a second; the others wait. By default as many as come
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_accept_rate: Option<u32>,
+
+    /// Believe what this proxy says about its clients' addresses (`X-Forwarded-For`): an address, a
+    /// network as `10.0.0.0/8`, or `unix` for whoever comes by a Unix-domain socket; may be given
+    /// several times
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) trusted_proxy: Vec<String>,
+
+    /// Expect connections to begin with a header of the PROXY protocol, version 1 or 2, and close
+    /// those that do not, or that come from others than the trusted proxies. Without trusted
+    /// proxies everybody is believed
+    #[arg(long)]
+    pub(crate) proxy_protocol: bool,
 
     /// Send a ping to a client that was silent for this long, as `25s` or `2m`; `off` sends none
     #[arg(long, value_name = "TIME", default_value = "25s", value_parser = interval)]

@@ -91,17 +91,23 @@ fn build(flags: &Serve) -> clws::Result<Server> {
     limits.max_frame_size = flags.max_message_size;
     limits.send_queue_high = limits.send_queue_high.max(flags.max_message_size);
     limits.max_clients = flags.max_clients.map(|count| count as usize);
+    limits.max_connections_per_address = flags.max_per_address.map(|count| count as usize);
     limits.max_accept_rate = flags.max_accept_rate;
     limits.ping_interval = flags.ping_interval.0;
     limits.pong_timeout = flags.pong_timeout;
     limits.idle_timeout = flags.idle_timeout.0;
     limits.max_lifetime = flags.max_lifetime.0;
+    if flags.proxy_protocol && flags.trusted_proxy.is_empty() {
+        tracing::warn!("without --trusted-proxy, whoever connects is believed about its address");
+    }
     let origin = origin(&flags.origin);
     let mut server = Server::builder()
         .limits(limits)
         .hosts(hosts(&flags.host))
         .deflate(flags.deflate.config())
         .hixie76(flags.hixie76)
+        .trusted_proxies(&flags.trusted_proxy)
+        .proxy_protocol(flags.proxy_protocol)
         .resource("/", Origin::none(), Page)
         .resource("/echo", origin.clone(), Echo)
         .resource("/chat", origin, Chat::default());

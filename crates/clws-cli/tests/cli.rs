@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
-const FLAGS: [&str; 24] = [
+const FLAGS: [&str; 27] = [
     "--listen",
     "--tls-cert",
     "--tls-key",
@@ -23,7 +23,10 @@ const FLAGS: [&str; 24] = [
     "--host",
     "--max-message-size",
     "--max-clients",
+    "--max-per-address",
     "--max-accept-rate",
+    "--trusted-proxy",
+    "--proxy-protocol",
     "--ping-interval",
     "--pong-timeout",
     "--idle-timeout",
@@ -100,7 +103,9 @@ fn wrong_flags_exit_with_2() {
     fails(&["serve", "--origin", "https://example.com/page"], 2, "https://example.com/page");
     fails(&["serve", "--workers", "0"], 2, "--workers");
     fails(&["serve", "--max-clients", "-1"], 2, "-1");
+    fails(&["serve", "--max-per-address", "0"], 2, "--max-per-address");
     fails(&["serve", "--max-accept-rate", "0"], 2, "--max-accept-rate");
+    fails(&["serve", "--trusted-proxy", "10.0.0.0/40"], 1, "10.0.0.0/40");
     fails(&["serve", "--ping-interval", "soon"], 2, "soon");
     fails(&["serve", "--deflate-takeover", "all"], 2, "all");
     fails(&["serve", "--deflate-window-bits", "8"], 2, "--deflate-window-bits");
@@ -318,6 +323,32 @@ fn limits_are_what_the_flags_say() {
     assert_eq!(raw.frame().text().len(), 1024);
     raw.text(&"x".repeat(1025));
     assert_eq!(raw.frame().close().0, 1009);
+}
+
+/// A proxy tells the address by a header of its own, and that address has so many places.
+#[test]
+fn a_proxy_tells_whose_a_connection_is() {
+    let serving = Serving::start(&[
+        "--proxy-protocol",
+        "--trusted-proxy",
+        "127.0.0.0/8",
+        "--max-per-address",
+        "1",
+        "--max-accept-rate",
+        "1000",
+    ]);
+    let open = |header: &str| {
+        let mut raw = Raw::connect(serving.addresses[0]);
+        raw.send(format!("{header}{}", request(&raw.host(), "/echo", "")).as_bytes());
+        raw
+    };
+    let mut first = open("PROXY TCP4 203.0.113.5 192.0.2.1 4711 80\r\n");
+    first.upgraded();
+    open("PROXY TCP4 203.0.113.5 192.0.2.1 4712 80\r\n").skip_to_end();
+    open("PROXY TCP4 203.0.113.6 192.0.2.1 4713 80\r\n").upgraded();
+    open("").skip_to_end();
+    first.text("still here");
+    assert_eq!(first.frame().text(), "still here");
 }
 
 /// An idle client is pinged as often as asked for.

@@ -112,12 +112,12 @@ impl Client {
         self.0.id
     }
 
-    /// The client's address. A client of a Unix-domain socket has none.
+    /// The client's address; see [`Request::host`].
     pub fn host(&self) -> Option<IpAddr> {
         self.0.request.host()
     }
 
-    /// The client's port, where it has an address.
+    /// The client's port; see [`Request::port`].
     pub fn port(&self) -> Option<u16> {
         self.0.request.port()
     }

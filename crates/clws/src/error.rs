@@ -22,6 +22,8 @@ pub enum Error {
     PathTaken(String),
     /// A server was started without an address to listen on.
     NoListener,
+    /// Neither an address nor a network, to trust as a proxy.
+    Proxy(String),
     /// A limit that can't work, with what to do.
     Limits(&'static str),
     /// A certificate, a key or the authorities of clients can't be used.
@@ -40,6 +42,12 @@ impl fmt::Display for Error {
             }
             Self::PathTaken(path) => write!(f, "a resource is already registered at {path:?}"),
             Self::NoListener => write!(f, "no address to listen on: call bind() first"),
+            Self::Proxy(text) => {
+                write!(
+                    f,
+                    "cannot trust {text:?}: give an address, a network as 10.0.0.0/8, or unix"
+                )
+            }
             Self::Limits(what) => write!(f, "limits: {what}"),
             #[cfg(feature = "tls")]
             Self::Tls(error) => write!(f, "{error}"),

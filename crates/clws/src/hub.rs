@@ -1,10 +1,12 @@
 //! What all sessions of a server share, and what a worker lends them.
 
+use crate::addresses::Addresses;
 use crate::client::{Client, Courier};
 use crate::drain::{Drain, Plan, Tally};
 use crate::hosts::Hosts;
 use crate::limits::Limits;
 use crate::metrics::Counters;
+use crate::proxies::Proxies;
 use crate::routes::Routes;
 use crate::send_queue::SendQueue;
 use crate::ticks::Epoch;
@@ -36,6 +38,8 @@ pub(crate) struct Hub {
     pub(crate) deflate: DeflateConfig,
     pub(crate) versions: Versions,
     pub(crate) hosts: Hosts,
+    pub(crate) proxies: Proxies,
+    pub(crate) addresses: Arc<Addresses>,
     pub(crate) stopping: AtomicBool,
     pub(crate) tally: Tally,
     plan: Mutex<Option<Arc<Plan>>>,
@@ -48,16 +52,18 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new(settings: Settings, routes: Routes) -> Self {
-        let Settings { limits, deflate, versions, hosts, on_panic } = settings;
+        let Settings { limits, deflate, versions, hosts, proxies, on_panic } = settings;
         let counters = Arc::new(Counters::default());
         Self {
             config: Arc::new(limits.connection()),
             handshake: limits.handshake(),
+            addresses: Addresses::new(limits.max_connections_per_address),
             limits: Arc::new(limits),
             routes,
             deflate,
             versions,
             hosts,
+            proxies,
             guard: Arc::new(Guard { counters: Arc::clone(&counters), on_panic }),
             counters,
             stopping: AtomicBool::new(false),
@@ -175,6 +181,7 @@ pub(crate) struct Settings {
     pub(crate) deflate: DeflateConfig,
     pub(crate) versions: Versions,
     pub(crate) hosts: Hosts,
+    pub(crate) proxies: Proxies,
     pub(crate) on_panic: OnPanic,
 }
 

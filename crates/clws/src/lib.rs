@@ -1,5 +1,6 @@
 #![doc = include_str!("lib.md")]
 
+mod addresses;
 mod client;
 mod drain;
 mod encode;
@@ -13,6 +14,7 @@ mod metrics;
 mod origin;
 mod peer;
 mod pending;
+mod proxies;
 mod request;
 mod resource;
 mod routes;

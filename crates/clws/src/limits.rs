@@ -22,6 +22,10 @@ const MAX_TURN_BYTES: usize = 16 * MIB;
 pub struct Limits {
     /// Connected clients; one more gets 503. Default `None`: bounded by file descriptors.
     pub max_clients: Option<usize>,
+    /// Connections from one address, or from one IPv6 /64, unfinished handshakes included; one more
+    /// is closed, or gets 503 behind a trusted proxy. Connections from this machine and those of
+    /// trusted proxies themselves are not counted. Default `None`: no bound.
+    pub max_connections_per_address: Option<usize>,
     /// Connections accepted in a second, after as many at once; those above it wait in the
     /// system's queue of [`Server::backlog`](crate::Server::backlog). Default `None`: no bound.
     pub max_accept_rate: Option<u32>,
@@ -100,6 +104,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_clients: None,
+            max_connections_per_address: None,
             max_accept_rate: None,
             max_header_size: 16 * KIB,
             max_headers: 64,
@@ -144,8 +149,10 @@ impl Limits {
         if [self.idle_timeout, self.max_lifetime].contains(&Some(Duration::ZERO)) {
             return Err(Error::Limits("idle_timeout and max_lifetime must be above zero, or None"));
         }
-        if self.max_accept_rate == Some(0) {
-            return Err(Error::Limits("max_accept_rate must be at least 1"));
+        if self.max_connections_per_address == Some(0) || self.max_accept_rate == Some(0) {
+            return Err(Error::Limits(
+                "max_connections_per_address and max_accept_rate must be at least 1",
+            ));
         }
         Ok(())
     }

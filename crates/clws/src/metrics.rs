@@ -26,6 +26,8 @@ pub(crate) struct Counters {
     pub(crate) panics: Counter,
     pub(crate) accept_errors: Counter,
     pub(crate) tls_errors: Counter,
+    pub(crate) proxy_errors: Counter,
+    pub(crate) crowded: Counter,
 }
 
 impl Counters {
@@ -39,6 +41,8 @@ impl Counters {
             panics: self.panics.read(),
             accept_errors: self.accept_errors.read(),
             tls_errors: self.tls_errors.read(),
+            proxy_errors: self.proxy_errors.read(),
+            crowded: self.crowded.read(),
         }
     }
 }
@@ -63,4 +67,10 @@ pub struct Metrics {
     pub accept_errors: u64,
     /// Connections that broke TLS, nearly all of them in its handshake.
     pub tls_errors: u64,
+    /// Connections that had to begin with a header of the PROXY protocol and did not, or were not
+    /// from a trusted proxy.
+    pub proxy_errors: u64,
+    /// Connections turned away because their address had too many
+    /// ([`Limits::max_connections_per_address`](crate::Limits::max_connections_per_address)).
+    pub crowded: u64,
 }

@@ -63,12 +63,14 @@ impl Request {
         self.head.subprotocols()
     }
 
-    /// The client's address. A client of a Unix-domain socket has none.
+    /// The client's address: where the connection comes from, or what a trusted proxy says
+    /// ([`Server::trusted_proxies`](crate::Server::trusted_proxies)). A client of a Unix-domain
+    /// socket has none.
     pub fn host(&self) -> Option<IpAddr> {
         self.peer.host
     }
 
-    /// The client's port, where it has an address.
+    /// The client's port, where it has an address; most proxies do not tell it.
     pub fn port(&self) -> Option<u16> {
         self.peer.port
     }

@@ -39,6 +39,7 @@ pub struct Server {
     workers: Option<usize>,
     backlog: i32,
     listeners: Vec<(Listening, Transport)>,
+    proxied: bool,
     failed: Option<Error>,
 }
 
@@ -51,6 +52,7 @@ impl Server {
             workers: None,
             backlog: BACKLOG,
             listeners: Vec::new(),
+            proxied: false,
             failed: None,
         }
     }
@@ -112,6 +114,31 @@ impl Server {
         self
     }
 
+    /// Trusts these proxies, each an address, a network as `10.0.0.0/8`, or `unix` for whoever
+    /// comes by a Unix-domain socket: the last of the addresses in their `X-Forwarded-For` headers
+    /// that is not a trusted proxy's own is the client's ([`Client::host`]). Nobody is trusted by
+    /// default; what is malformed is not believed. Text that names no network is an error of
+    /// `bind`, `run` or `start`.
+    pub fn trusted_proxies<I: IntoIterator<Item: AsRef<str>>>(mut self, proxies: I) -> Self {
+        for proxy in proxies {
+            if let Err(error) = self.settings.proxies.add(proxy.as_ref()) {
+                self.failed.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    /// Sets whether connections must begin with a header of the PROXY protocol, version 1 or 2, by
+    /// which a proxy tells the client's address; off by default. It holds for the addresses bound
+    /// after it. Connections without the header are closed.
+    ///
+    /// Where proxies are trusted ([`Server::trusted_proxies`]), others' connections are closed.
+    /// Without any, everybody is believed: let nobody but the proxy reach such an address.
+    pub fn proxy_protocol(mut self, on: bool) -> Self {
+        self.proxied = on;
+        self
+    }
+
     /// Sets what a panic in user code costs; by default the client whose callback it was.
     pub fn on_panic(mut self, on_panic: OnPanic) -> Self {
         self.settings.on_panic = on_panic;
@@ -162,7 +189,8 @@ impl Server {
     #[cfg(unix)]
     pub fn bind_unix(mut self, path: impl AsRef<Path>) -> Result<Self> {
         self.check()?;
-        self.listeners.push((Listening::bind_unix(path.as_ref(), self.backlog)?, Transport::Tcp));
+        let bound = Listening::bind_unix(path.as_ref(), self.backlog)?;
+        self.add(bound, Transport::Tcp);
         Ok(self)
     }
 
@@ -192,15 +220,22 @@ impl Server {
 
     fn adopt(mut self, listener: io::Result<Listening>, transport: Transport) -> Result<Self> {
         self.check()?;
-        self.listeners.push((listener?, transport));
+        self.add(listener?, transport);
         Ok(self)
     }
 
     fn listen(mut self, address: &str, transport: &Transport) -> Result<Self> {
         self.check()?;
-        let bound = Listening::bind(address, self.backlog)?;
-        self.listeners.extend(bound.into_iter().map(|one| (one, transport.clone())));
+        for bound in Listening::bind(address, self.backlog)? {
+            self.add(bound, transport.clone());
+        }
         Ok(self)
+    }
+
+    fn add(&mut self, listener: Listening, transport: Transport) {
+        let proxied = self.proxied;
+        let transport = if proxied { Transport::Proxied(Arc::new(transport)) } else { transport };
+        self.listeners.push((listener, transport));
     }
 
     /// Tells the first of what went wrong so far.

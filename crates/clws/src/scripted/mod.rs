@@ -10,6 +10,8 @@ mod handshakes;
 mod keepalive;
 mod leaving;
 mod life;
+mod places;
+mod proxied;
 #[cfg(feature = "tls")]
 mod records;
 #[cfg(feature = "tls")]
@@ -176,6 +178,22 @@ impl Rig {
     }
 
     fn serving(origin: Origin, transport: &Transport, limits: Limits, act: Act) -> Self {
+        let settings = Settings { limits, ..Settings::default() };
+        Self::set_up(settings, origin, "127.0.0.1:9", transport, act)
+    }
+
+    /// A session of a client at `peer`.
+    pub(super) fn with(settings: Settings, peer: &str, transport: &Transport, act: Act) -> Self {
+        Self::set_up(settings, Origin::any(), peer, transport, act)
+    }
+
+    fn set_up(
+        settings: Settings,
+        origin: Origin,
+        peer: &str,
+        transport: &Transport,
+        act: Act,
+    ) -> Self {
         let (calls, client, keeps) = (Arc::default(), Arc::default(), Arc::default());
         let script = Script {
             calls: Arc::clone(&calls),
@@ -186,9 +204,9 @@ impl Rig {
         let routes = Routes::default();
         routes.register(Route::new("/test", origin, script)).unwrap();
         let post = Arc::new(Post::default());
-        let hub = Arc::new(Hub::new(Settings { limits, ..Settings::default() }, routes));
+        let hub = Arc::new(Hub::new(settings, routes));
         let kit = Kit::new(hub, post.clone(), Instant::now());
-        let peer: SocketAddr = "127.0.0.1:9".parse().unwrap();
+        let peer: SocketAddr = peer.parse().unwrap();
         let session = Session::new(&kit, 0, peer.into(), transport);
         let wire =
             Wire { room: usize::MAX, step: usize::MAX, broken: false, sent: vec![], writes: 0 };

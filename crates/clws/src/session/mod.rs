@@ -8,9 +8,11 @@
 mod leaving;
 mod live;
 mod opening;
+mod proxied;
 mod secure;
 mod wire;
 
+use crate::addresses::Counted;
 use crate::client::Mail;
 use crate::hub::Kit;
 use crate::peer::Peer;
@@ -81,17 +83,34 @@ pub(crate) struct Session {
     stash: Option<Box<Stash>>,
     /// Since when bytes wait without any being taken.
     stalled: Option<Instant>,
+    /// Its place among the connections of its address.
+    counted: Option<Box<Counted>>,
 }
 
 impl Session {
     pub(crate) fn new(kit: &Kit, slot: u32, peer: Peer, transport: &Transport) -> Self {
         let deadline = kit.now + kit.hub.limits.handshake_timeout;
         let (phase, tls) = match transport.begin() {
-            Ok(tls) => (Phase::Opening(Box::new(Opening::new(&kit.hub, deadline))), tls),
+            Ok(tls) => {
+                let proxied = transport.is_proxied();
+                (Phase::Opening(Box::new(Opening::new(&kit.hub, deadline, proxied))), tls)
+            }
             Err(()) => (Phase::Gone { abort: false }, None),
         };
         let id = kit.hub.next_id();
-        Self { id, slot, peer, phase, tls, queue: None, stash: None, stalled: None }
+        let mut session = Self {
+            id,
+            slot,
+            peer,
+            phase,
+            tls,
+            queue: None,
+            stash: None,
+            stalled: None,
+            counted: None,
+        };
+        session.greet(kit, transport.is_proxied());
+        session
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -101,7 +120,9 @@ impl Session {
     /// Takes bytes from the peer; what they bring about is written before this returns, as far as
     /// the socket takes it.
     pub(crate) fn handle_input(&mut self, kit: &mut Kit, input: &mut [u8], out: &mut dyn Output) {
-        if self.tls.is_some() {
+        if matches!(&self.phase, Phase::Opening(opening) if opening.awaits_header) {
+            self.handle_header(kit, input, out);
+        } else if self.tls.is_some() {
             self.handle_records(kit, input, out);
         } else {
             self.handle_plain(kit, input, out);

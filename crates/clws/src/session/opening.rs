@@ -6,6 +6,7 @@ use super::{Output, Phase, Session, Stash};
 use crate::client::{Client, Mail, Shared};
 use crate::encode::Deflating;
 use crate::hub::{Hub, Kit, Place};
+use crate::peer::Peer;
 use crate::pending::{Decision, Pending, Reply};
 use crate::request::Request;
 use crate::resource::{Accept, Reject};
@@ -19,7 +20,9 @@ use std::time::Instant;
 /// A request that is arriving.
 #[derive(Debug)]
 pub(super) struct Opening {
-    received: Vec<u8>,
+    pub(super) received: Vec<u8>,
+    /// A header of the PROXY protocol has to come first.
+    pub(super) awaits_header: bool,
     reader: RequestReader,
     pub(super) deadline: Instant,
     forgiven: bool,
@@ -28,9 +31,16 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    pub(super) fn new(hub: &Hub, deadline: Instant) -> Self {
+    pub(super) fn new(hub: &Hub, deadline: Instant, awaits_header: bool) -> Self {
         let reader = RequestReader::with_versions(hub.versions);
-        Self { received: Vec::new(), reader, deadline, forgiven: false, waiting: None }
+        Self {
+            received: Vec::new(),
+            awaits_header,
+            reader,
+            deadline,
+            forgiven: false,
+            waiting: None,
+        }
     }
 
     /// Gives it until `deadline`, but once only: a server that is often late must not keep peers
@@ -111,8 +121,12 @@ impl Session {
         out: &mut dyn Output,
     ) {
         let tls = self.tls.as_ref().map(|tls| tls.info());
-        let request = Request::new(head, self.peer, tls);
-        match decide(&kit.hub, &request) {
+        let client = kit.hub.proxies.client(self.peer, head.header_values("x-forwarded-for"));
+        if client != self.peer && self.count(kit, client).is_err() {
+            return self.refuse_now(kit, &Refusal::new(503, "too many connections"), out);
+        }
+        let request = Request::new(head, client, tls);
+        match decide(&kit.hub, &request, self.peer) {
             Verdict::Connect(ready) => self.ask_resource(kit, request, ready, rest, out),
             Verdict::Answer { response, head_only } => {
                 self.respond(kit, &response, head_only);
@@ -267,8 +281,9 @@ impl Session {
     }
 }
 
-fn decide(hub: &Arc<Hub>, request: &Request) -> Verdict {
-    if !hub.hosts.allows(request.requested_host(), request.host()) {
+fn decide(hub: &Arc<Hub>, request: &Request, peer: Peer) -> Verdict {
+    // Whoever a proxy says it is: this is about who came by the network.
+    if !hub.hosts.allows(request.requested_host(), peer.host) {
         let refusal = Refusal::new(421, "this host name is not served here");
         return Verdict::refuse(request, &refusal);
     }

@@ -17,6 +17,8 @@ pub(crate) enum Transport {
     Tcp,
     #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is no such listener"))]
     Tls(Arc<Keeper>),
+    /// A header of the PROXY protocol, then the other.
+    Proxied(Arc<Self>),
 }
 
 impl Transport {
@@ -25,11 +27,21 @@ impl Transport {
         match self {
             Self::Tcp => Ok(None),
             Self::Tls(keeper) => TlsStage::new(keeper).map(Some).ok_or(()),
+            Self::Proxied(inner) => inner.begin(),
         }
     }
 
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        match self {
+            Self::Tcp => false,
+            Self::Tls(_) => true,
+            Self::Proxied(inner) => inner.is_tls(),
+        }
+    }
+
+    /// Whether a header of the PROXY protocol comes first.
+    pub(super) fn is_proxied(&self) -> bool {
+        matches!(self, Self::Proxied(_))
     }
 
     /// One for these certificates: that of an earlier listener, where one has the same.
@@ -63,13 +75,16 @@ impl Transport {
         match self {
             Self::Tcp => None,
             Self::Tls(keeper) => Some(keeper),
+            Self::Proxied(inner) => inner.keeper(),
         }
     }
 
     /// Reads certificates again if their files were written.
     pub(crate) fn refresh(&self) {
-        if let Self::Tls(keeper) = self {
-            keeper.reload_if_changed();
+        match self {
+            Self::Tcp => {}
+            Self::Tls(keeper) => keeper.reload_if_changed(),
+            Self::Proxied(inner) => inner.refresh(),
         }
     }
 }
