@@ -49,7 +49,8 @@ Reload:   SIGHUP reads certificates again; so does writing their files.
 Exit:     0 stopped, 1 could not serve, 2 wrong flags.")]
 pub(crate) struct Serve {
     /// Listen here, at an address and port or a Unix-domain socket, as `unix:/run/clws.sock`; may
-    /// be given several times
+    /// be given several times. `systemd` stands for all sockets that a service manager passes on,
+    /// `systemd:NAME` for those of that `FileDescriptorName`
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:12345")]
     pub(crate) listen: Vec<String>,
 
@@ -159,7 +160,8 @@ pub(crate) struct Tls {
     #[arg(long, group = "tls", conflicts_with = "tls_cert")]
     pub(crate) tls_self_signed: bool,
 
-    /// Listen here for TLS; may be given several times
+    /// Listen here for TLS, as for `--listen` but for Unix-domain sockets; may be given several
+    /// times
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:12346", requires = "tls")]
     pub(crate) tls_listen: Vec<String>,
 

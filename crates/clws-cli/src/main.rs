@@ -4,6 +4,8 @@
 //! are the resources it serves, `log` keeps stderr from holding it up. Only the public face of the
 //! library is used here.
 
+#[cfg(unix)]
+mod activation;
 mod args;
 mod chat;
 mod deflate;

@@ -1,5 +1,7 @@
 //! `clws serve`: what the flags mean.
 
+#[cfg(unix)]
+use crate::activation::{Passed, is_passed};
 use crate::args::{self, LogLevel, Serve};
 use crate::chat::Chat;
 use crate::echo::Echo;
@@ -114,17 +116,38 @@ fn build(flags: &Serve) -> clws::Result<Server> {
     if let Some(workers) = flags.workers {
         server = server.workers(workers.into());
     }
+    listen(server, flags, tls(&flags.tls)?.as_ref())
+}
+
+#[cfg(unix)]
+fn listen(mut server: Server, flags: &Serve, tls: Option<&Tls>) -> clws::Result<Server> {
+    let mut passed = Passed::from_environment();
     for address in &flags.listen {
         server = match address.strip_prefix(UNIX) {
-            #[cfg(unix)]
+            _ if is_passed(address) => passed.listen(server, address, None)?,
             Some(path) => server.bind_unix(path)?,
-            _ => server.bind(address)?,
+            None => server.bind(address)?,
         };
     }
-    if let Some(tls) = tls(&flags.tls)? {
-        for address in &flags.tls.tls_listen {
-            server = server.bind_tls(address, tls.clone())?;
-        }
+    let Some(tls) = tls else { return Ok(server) };
+    for address in &flags.tls.tls_listen {
+        server = if is_passed(address) {
+            passed.listen(server, address, Some(tls))?
+        } else {
+            server.bind_tls(address, tls.clone())?
+        };
+    }
+    Ok(server)
+}
+
+#[cfg(not(unix))]
+fn listen(mut server: Server, flags: &Serve, tls: Option<&Tls>) -> clws::Result<Server> {
+    for address in &flags.listen {
+        server = server.bind(address)?;
+    }
+    let Some(tls) = tls else { return Ok(server) };
+    for address in &flags.tls.tls_listen {
+        server = server.bind_tls(address, tls.clone())?;
     }
     Ok(server)
 }
@@ -173,6 +196,9 @@ fn hosts(named: &[String]) -> Hosts {
 fn explain(error: &Error) -> String {
     let hint = match error {
         Error::Bind { address, source } => match source.kind() {
+            io::ErrorKind::NotFound if address.starts_with("systemd") => {
+                "a service manager passes sockets on, by LISTEN_FDS"
+            }
             io::ErrorKind::AddrInUse if address.starts_with(UNIX) => {
                 "another program listens there, or it is another kind of file"
             }
