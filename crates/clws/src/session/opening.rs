@@ -282,7 +282,7 @@ impl Session {
 }
 
 fn decide(hub: &Arc<Hub>, request: &Request, peer: Peer) -> Verdict {
-    // Whoever a proxy says it is: this is about who came by the network.
+    // Not by a forwarded address: a foreign page can have its browser send that header.
     if !hub.hosts.allows(request.requested_host(), peer.host) {
         let refusal = Refusal::new(421, "this host name is not served here");
         return Verdict::refuse(request, &refusal);
