@@ -21,6 +21,9 @@ impl World {
         let longest = LARGEST.max(MAX_MESSAGE) + 100;
         for worker in &self.workers {
             for (_, seat) in &worker.seats {
+                let (link, old) = (seat.link, ledger.is_old(seat.link));
+                let borne = self.patience[link].look(&seat.session, &self.links[link], self.now);
+                assert!(borne.is_none() || old, "peer {link} {borne:?}: {:?}", seat.session);
                 let waiting = seat.session.waiting();
                 assert!(waiting <= 3 * HIGH + 2 * longest + 70_000, "{waiting} bytes wait");
                 let stash = seat.session.stash.as_ref().map_or(0, |stash| stash.bytes.len());

@@ -53,6 +53,8 @@ pub(super) struct Page {
     pub(super) stopped: Option<usize>,
     /// What user code was told had begun the end.
     pub(super) cause: Option<Cause>,
+    /// The close frames were exchanged.
+    clean: bool,
     /// A send said that the queue is full, and `drained` has not been called since.
     pub(super) pressed: bool,
     pub(super) overrun: bool,
@@ -107,6 +109,11 @@ impl Ledger {
         }
     }
 
+    /// Whether it speaks draft 76, which has no pings.
+    pub(super) fn is_old(&self, number: usize) -> bool {
+        self.pages[number].client.as_ref().is_some_and(|client| client.version() == 0)
+    }
+
     /// A payload that no other message has.
     pub(super) fn payload(&mut self, size: usize) -> Vec<u8> {
         self.serial += 1;
@@ -147,7 +154,7 @@ impl Ledger {
         self.disconnected += 1;
         let page = &mut self.pages[number];
         let was = std::mem::replace(&mut page.state, State::Disconnected);
-        page.cause = Some(closed.cause);
+        (page.cause, page.clean) = (Some(closed.cause), closed.clean);
         let all_heard = page.heard == page.said.len();
         let fits = match closed.cause {
             Cause::Peer => page.bye == Some(closed.code) && all_heard,
@@ -165,6 +172,13 @@ impl Ledger {
         let page = format!("{closed:?} of {} heard of {}", page.heard, page.said.len());
         self.check(number, was == State::Connected, "disconnected, but not connected");
         self.check(number, fits, &format!("does not fit: {page}"));
+    }
+
+    /// Whether a peer that reads to the end of the stream finds a close frame before it.
+    pub(super) fn owes_close(&self, number: usize) -> bool {
+        let page = &self.pages[number];
+        let said = matches!(page.cause, Some(Cause::Peer | Cause::Protocol(_) | Cause::Overrun));
+        said || page.clean
     }
 
     /// Notes what became of a send.
@@ -190,7 +204,7 @@ impl Ledger {
                 self.check(number, may, "refused against the policy");
             }
             Outcome::Dropped(Dropped::Unsupported) => {
-                let old = page.client.as_ref().is_some_and(|client| client.version() == 0);
+                let old = self.is_old(number);
                 self.check(number, old && message.0 != OpCode::Text, "refused without a reason");
             }
             Outcome::Dropped(Dropped::Closed) => {}

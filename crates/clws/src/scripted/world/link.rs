@@ -30,6 +30,9 @@ pub(super) struct Link {
     /// Bytes on their way to the server, and to the peer.
     up: VecDeque<u8>,
     down: VecDeque<u8>,
+    /// How many bytes the server has written and read.
+    written: usize,
+    read: usize,
     /// How many bytes each direction holds.
     room: usize,
     up_ended: bool,
@@ -60,6 +63,8 @@ impl Link {
             random,
             up: VecDeque::new(),
             down: VecDeque::new(),
+            written: 0,
+            read: 0,
             room,
             up_ended: false,
             down_ended: false,
@@ -127,6 +132,7 @@ impl Link {
             };
         }
         let count = buffer.len().min(self.up.len());
+        self.read += count;
         for (slot, byte) in buffer.iter_mut().zip(self.up.drain(..count)) {
             *slot = byte;
         }
@@ -144,6 +150,14 @@ impl Link {
         self.reset_by_server |= reset || !self.up.is_empty();
         self.down_ended = true;
         self.closed = true;
+    }
+
+    pub(super) fn written(&self) -> usize {
+        self.written
+    }
+
+    pub(super) fn read_count(&self) -> usize {
+        self.read
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -175,6 +189,7 @@ impl Output for Link {
         let count = wanted.min(most);
         let bytes = slices.iter().flat_map(|slice| slice.iter());
         self.down.extend(bytes.take(count));
+        self.written += count;
         if count < wanted {
             self.blocked = true;
             if count < room.min(wanted) {

@@ -9,6 +9,7 @@ mod breach;
 mod checks;
 mod ledger;
 mod link;
+mod patience;
 mod peer;
 mod plan;
 mod speech;
@@ -24,6 +25,7 @@ use clws_proto::deflate::DeflateConfig;
 use clws_proto::version::Versions;
 use ledger::Ledger;
 use link::Link;
+use patience::{CLOSE_TIMEOUT, PING_INTERVAL, PONG_TIMEOUT, Patience, SEND_TIMEOUT};
 use peer::Peer;
 use plan::{Farewell, PATHS};
 use speech::MAX_MESSAGE;
@@ -53,11 +55,11 @@ fn limits(policy: SendPolicy) -> Limits {
         send_queue_low: 2000,
         send_queue_high: HIGH,
         send_policy: policy,
-        send_timeout: Duration::from_secs(3),
-        close_timeout: Duration::from_secs(2),
+        send_timeout: SEND_TIMEOUT,
+        close_timeout: CLOSE_TIMEOUT,
         linger_timeout: Duration::from_millis(500),
-        ping_interval: Some(Duration::from_secs(4)),
-        pong_timeout: Duration::from_secs(3),
+        ping_interval: Some(PING_INTERVAL),
+        pong_timeout: PONG_TIMEOUT,
         ..Limits::default()
     }
 }
@@ -93,6 +95,7 @@ struct World {
     hub: Arc<Hub>,
     workers: Vec<Worker>,
     links: Vec<Link>,
+    patience: Vec<Patience>,
     peers: Vec<Peer>,
     book: Book,
 }
@@ -110,7 +113,8 @@ impl World {
         let now = Instant::now();
         let count = 1 + random.below(2);
         let workers = (0..count).map(|_| Worker::new(Arc::clone(&hub), now)).collect();
-        Self { random, now, hub, workers, links: Vec::new(), peers: Vec::new(), book }
+        let (links, peers, patience) = (Vec::new(), Vec::new(), Vec::new());
+        Self { random, now, hub, workers, links, patience, peers, book }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -122,6 +126,7 @@ impl World {
         let mut seed = || Random(self.random.below(1 << 30) as u64);
         self.peers.push(Peer::new(number, seed(), self.now));
         self.links.push(Link::new(seed()));
+        self.patience.push(Patience::new(self.now));
         self.ledger().pages.push(ledger::Page::default());
         let worker = self.random.below(self.workers.len());
         self.workers[worker].give(number);

@@ -171,6 +171,8 @@ impl Peer {
                 // It may have taken too little to get even its 101.
                 let slow = ledger.pages[self.number].client.is_some();
                 ledger.check(self.number, whole || cut || slow, "left without an answer");
+                let told = self.stage != Stage::Talking || !ledger.owes_close(self.number);
+                ledger.check(self.number, told, "left without a close frame");
                 // One who hangs on leaves it to the server to close the connection.
                 if !self.manners.hangs {
                     self.end(link);
