@@ -22,7 +22,9 @@ impl World {
         for worker in &self.workers {
             for (_, seat) in &worker.seats {
                 let (link, old) = (seat.link, ledger.is_old(seat.link));
-                let borne = self.patience[link].look(&seat.session, &self.links[link], self.now);
+                let excused = ledger.excused(link);
+                let patience = &mut self.patience[link];
+                let borne = patience.look(&seat.session, &self.links[link], excused, self.now);
                 assert!(borne.is_none() || old, "peer {link} {borne:?}: {:?}", seat.session);
                 let waiting = seat.session.waiting();
                 assert!(waiting <= 3 * HIGH + 2 * longest + 70_000, "{waiting} bytes wait");
@@ -70,6 +72,8 @@ impl World {
         assert_eq!(counted.connected, ledger.connected);
         assert_eq!(counted.disconnected, ledger.connected);
         assert_eq!(counted.panics, ledger.panics);
+        let drained = self.hub.tally.report();
+        assert!(drained.clean + drained.forced <= drained.clients, "{drained:?}");
         let missed: usize = ledger.pages.iter().map(|page| page.missed).sum();
         let oldest = ledger.pages.iter().filter(|page| page.policy == SendPolicy::DropOldest);
         let lost: usize = oldest.map(|page| page.accepted.len() - page.received).sum();

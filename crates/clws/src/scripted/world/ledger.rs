@@ -57,6 +57,7 @@ pub(super) struct Page {
     clean: bool,
     /// A send said that the queue is full, and `drained` has not been called since.
     pub(super) pressed: bool,
+    resumed: bool,
     pub(super) overrun: bool,
     pub(super) panicked: bool,
     pub(super) rejected: bool,
@@ -112,6 +113,24 @@ impl Ledger {
     /// Whether it speaks draft 76, which has no pings.
     pub(super) fn is_old(&self, number: usize) -> bool {
         self.pages[number].client.as_ref().is_some_and(|client| client.version() == 0)
+    }
+
+    /// Whether user code resumed it since the last look, or the letter that says so may be under
+    /// way still.
+    pub(super) fn excused(&mut self, number: usize) -> bool {
+        let page = &mut self.pages[number];
+        let waits = page.client.as_ref().is_some_and(|client| !client.no_letters_under_way());
+        let still = page.resumed && waits;
+        std::mem::replace(&mut page.resumed, still)
+    }
+
+    /// Has the client read from again.
+    pub(super) fn resume(&mut self, number: usize) {
+        let page = &mut self.pages[number];
+        if let Some(client) = &page.client {
+            page.resumed = true;
+            client.resume_reading();
+        }
     }
 
     /// A payload that no other message has.

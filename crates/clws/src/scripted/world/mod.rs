@@ -25,7 +25,7 @@ use clws_proto::deflate::DeflateConfig;
 use clws_proto::version::Versions;
 use ledger::Ledger;
 use link::Link;
-use patience::{CLOSE_TIMEOUT, PING_INTERVAL, PONG_TIMEOUT, Patience, SEND_TIMEOUT};
+use patience::{CLOSE_TIMEOUT, LATE, PING_INTERVAL, PONG_TIMEOUT, Patience, SEND_TIMEOUT};
 use peer::Peer;
 use plan::{Farewell, PATHS};
 use speech::MAX_MESSAGE;
@@ -42,7 +42,7 @@ const MAX_STEPS: usize = 3000;
 const HIGH: usize = 8000;
 /// The most that is read of one client in a turn.
 const TURN: usize = 4096;
-/// Within this time after its end nothing of a server is left.
+/// Within this time of its end nothing of a server is left, where a drain has no deadline.
 const LAST: Duration = Duration::from_secs(12);
 
 fn limits(policy: SendPolicy) -> Limits {
@@ -186,9 +186,7 @@ impl World {
             while !ledger.pendings.is_empty() {
                 ledger.decide();
             }
-            for client in ledger.pages.iter().filter_map(|page| page.client.as_ref()) {
-                client.resume_reading();
-            }
+            (0..ledger.pages.len()).for_each(|number| ledger.resume(number));
         }
         self.peers.iter_mut().for_each(Peer::calm_down);
         self.settle();
@@ -214,7 +212,12 @@ impl World {
         panic!("the world does not come to rest");
     }
 
-    fn stop(&mut self) {
+    /// Drains the server, in one of the ways there are; gives how long it may take.
+    fn stop(&mut self) -> Duration {
+        let over = Duration::from_secs(self.random.below(3) as u64);
+        let deadline = self.random.one_in(3).then_some(Duration::from_secs(3));
+        let drain = crate::Drain { over, deadline, ..crate::Drain::default() };
+        let bound = drain.deadline.map_or(LAST + drain.over, |deadline| deadline + LATE);
         let mut ledger = self.book.lock().unwrap();
         self.hub.stopping.store(true, std::sync::atomic::Ordering::Release);
         for page in &mut ledger.pages {
@@ -222,13 +225,14 @@ impl World {
         }
         drop(ledger);
         let tell = |plan: &_| self.workers.iter().for_each(|worker| worker.stop(plan));
-        self.hub.plan(crate::Drain::default(), self.now, tell);
+        self.hub.plan(drain, self.now, tell);
+        bound
     }
 
     /// The server ends, in its time, whatever the peers do.
     fn end(&mut self) {
-        self.stop();
-        let end = self.now + LAST;
+        let bound = self.stop();
+        let end = self.now + bound;
         while self.now < end && !self.workers.iter().all(Worker::has_ended) {
             for _ in 0..5 {
                 for peer in 0..self.peers.len() {

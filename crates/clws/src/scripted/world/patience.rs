@@ -10,12 +10,13 @@ pub(super) const PING_INTERVAL: Duration = Duration::from_secs(4);
 pub(super) const PONG_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Deadlines may be served so much too late.
-const LATE: Duration = Duration::from_millis(200);
+pub(super) const LATE: Duration = Duration::from_millis(200);
 
 /// What was last seen of one link.
 #[derive(Debug)]
 pub(super) struct Patience {
     written: usize,
+    blocked: bool,
     /// Since when nothing was taken of what waits.
     stalled: Instant,
     read: usize,
@@ -26,23 +27,26 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) fn new(now: Instant) -> Self {
-        Self { written: 0, stalled: now, read: 0, held: false, silent: now }
+        Self { written: 0, blocked: false, stalled: now, read: 0, held: false, silent: now }
     }
 
-    /// Looks at a session; what it has borne for too long.
+    /// Looks at a session; what it has borne for too long. A client that user code has begun to
+    /// listen to again is excused for what it did not say before.
     pub(super) fn look(
         &mut self,
         session: &Session,
         link: &Link,
+        excused: bool,
         now: Instant,
     ) -> Option<&'static str> {
         let live = matches!(session.phase, Phase::Live(_));
-        if !live || self.written != link.written() || !link.is_blocked() {
-            self.written = link.written();
+        let blocked = live && link.is_blocked();
+        if !blocked || !self.blocked || self.written != link.written() {
             self.stalled = now;
         }
+        (self.blocked, self.written) = (blocked, link.written());
         let held = !session.wants_read();
-        if !live || held || self.held || self.read != link.read_count() {
+        if !live || excused || held || self.held || self.read != link.read_count() {
             self.silent = now;
         }
         (self.held, self.read) = (held, link.read_count());

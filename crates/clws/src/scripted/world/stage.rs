@@ -175,7 +175,7 @@ impl Ledger {
             14..16 => self.send(number, Binary, LARGEST),
             16 => self.close(number),
             17 => _ = self.pages[number].client.as_ref().map(Client::pause_reading),
-            _ => _ = self.pages[number].client.as_ref().map(Client::resume_reading),
+            _ => self.resume(number),
         }
     }
 

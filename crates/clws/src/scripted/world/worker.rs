@@ -68,6 +68,8 @@ pub(super) struct Worker {
     buffer: Vec<u8>,
     next_turn: Vec<(usize, u64)>,
     stopping: bool,
+    /// When a drain resets what is left.
+    cut: Option<Instant>,
 }
 
 impl Worker {
@@ -80,6 +82,7 @@ impl Worker {
             post,
             next_turn: Vec::new(),
             stopping: false,
+            cut: None,
         }
     }
 
@@ -104,7 +107,8 @@ impl Worker {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.seats.iter().filter_map(|(_, seat)| seat.session.deadline()).min()
+        let sessions = self.seats.iter().filter_map(|(_, seat)| seat.session.deadline());
+        sessions.chain(self.cut.filter(|_| !self.has_ended())).min()
     }
 
     /// One turn of the loop.
@@ -113,7 +117,7 @@ impl Worker {
             return;
         }
         self.kit.now = now;
-        let slots: Vec<usize> = self.seats.iter().map(|(slot, _)| slot).collect();
+        let slots = self.slots();
         let first = random.below(slots.len().max(1));
         for slot in slots.iter().cycle().skip(first).take(slots.len()) {
             self.handle_event(*slot, links);
@@ -133,9 +137,19 @@ impl Worker {
         for slot in slots {
             self.handle_due(slot, links);
         }
+        if self.cut.take_if(|cut| *cut <= now).is_some() {
+            for slot in self.slots() {
+                self.seats[slot].session.cut_off(&mut self.kit);
+                self.settle(slot, links);
+            }
+        }
         if self.stopping && self.seats.is_empty() {
             *self.post.0.lock().unwrap() = None;
         }
+    }
+
+    fn slots(&self) -> Vec<usize> {
+        self.seats.iter().map(|(slot, _)| slot).collect()
     }
 
     fn handle_event(&mut self, slot: usize, links: &mut [Link]) {
@@ -223,10 +237,14 @@ impl Worker {
                 }
             }
             Parcel::Drain(plan) => {
+                if !self.stopping {
+                    let live = self.seats.iter().filter(|(_, seat)| seat.session.is_live());
+                    self.kit.hub.tally.clients.add(live.count() as u64);
+                }
                 self.stopping = true;
+                self.cut = plan.deadline;
                 self.kit.drain = Some(plan);
-                let slots: Vec<usize> = self.seats.iter().map(|(slot, _)| slot).collect();
-                for slot in slots {
+                for slot in self.slots() {
                     self.drain_one(slot, links);
                     self.settle(slot, links);
                 }
@@ -252,19 +270,16 @@ impl Worker {
         }
     }
 
-    /// Calls a session whose deadline has come; it must not be due again at once.
+    /// Calls a session whose deadline has come; after a few calls nothing may be due any more.
     fn handle_due(&mut self, slot: usize, links: &mut [Link]) {
         let now = self.kit.now;
         let is_due = |seat: &Seat| seat.session.deadline().is_some_and(|due| due <= now);
-        let Some(seat) = self.seats.get_mut(slot).filter(|seat| is_due(seat)) else { return };
-        let id = seat.session.id();
-        let link = &mut links[seat.link];
-        seat.session.handle_timeout(&mut self.kit, link);
-        self.settle(slot, links);
-        if let Some(seat) = self.seats.get(slot)
-            && seat.session.id() == id
-            && is_due(seat)
-        {
+        for _ in 0..3 {
+            let Some(seat) = self.seats.get_mut(slot).filter(|seat| is_due(seat)) else { return };
+            seat.session.handle_timeout(&mut self.kit, &mut links[seat.link]);
+            self.settle(slot, links);
+        }
+        if let Some(seat) = self.seats.get(slot).filter(|seat| is_due(seat)) {
             links[seat.link].faults.push(format!("outlives its deadline: {:?}", seat.session));
         }
     }
