@@ -1,6 +1,6 @@
 //! Who owns inflaters and deflaters: the worker, except where a connection must keep its own.
 
-use super::{Agreed, CHUNK, Deflater, Inflater, MIN_WINDOW_BITS, Side, chunk};
+use super::{Agreed, CHUNK, Deflater, Inflater, MIN_WINDOW_BITS, Side};
 use crate::error::ProtocolError;
 
 /// Spare inflaters and deflaters, and the chunk that is inflated into.
@@ -22,7 +22,7 @@ impl Codecs {
     /// Compresses at `level`, 0 to 9, and keeps spares of at most `max_kept` bytes; 1 MiB serves a
     /// worker well. [`CHUNK`] bytes are allocated besides.
     pub fn new(level: u8, max_kept: usize) -> Self {
-        let chunk = chunk();
+        let chunk = Box::new([0; CHUNK]);
         let (inflaters, deflaters) = (Vec::new(), Vec::new());
         Self { level, chunk, inflaters, deflaters, kept: 0, max_kept }
     }

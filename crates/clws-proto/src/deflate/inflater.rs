@@ -3,16 +3,8 @@
 use crate::error::ProtocolError;
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// What is inflated at once, in bytes. The window is copied behind every piece and its end is
-/// inflated the slow way: with pieces of 16 KiB a message of 64 KiB takes a third longer.
-pub const CHUNK: usize = 64 * 1024;
-
-/// Room for what is inflated at once, for [`Inflater::inflate`].
-#[expect(clippy::large_stack_arrays, reason = "it is made once for a worker, near no recursion")]
-pub fn chunk() -> Box<[u8; CHUNK]> {
-    Box::new([0; CHUNK])
-}
-
+/// What is inflated at once, in bytes: small enough for the first-level cache.
+pub const CHUNK: usize = 16 * 1024;
 /// What an inflater's stream allocates: a 32 KiB window and the code tables.
 const STREAM_SIZE: usize = 46 * 1024;
 /// Bytes on the wire that every message may spend beyond its share, whatever its limit.

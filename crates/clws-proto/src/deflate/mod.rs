@@ -14,7 +14,7 @@ mod params;
 
 pub use codecs::{Codecs, Contexts};
 pub use deflater::Deflater;
-pub use inflater::{CHUNK, Inflater, chunk};
+pub use inflater::{CHUNK, Inflater};
 pub use negotiate::{Agreed, ResponseError, accept_response, negotiate, offer};
 pub use params::MalformedExtensions;
 
