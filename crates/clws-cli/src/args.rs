@@ -103,6 +103,12 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) proxy_protocol: bool,
 
+    /// Hold at most so much memory for clients, as `512m`: near it the largest holders are not read
+    /// from, then new clients get 503, then the largest holders are closed with 1013. By default a
+    /// quarter of the memory of the machine, or of the control group
+    #[arg(long, value_name = "SIZE", value_parser = budget)]
+    pub(crate) memory_budget: Option<usize>,
+
     /// Send a ping to a client that was silent for this long, as `25s` or `2m`; `off` sends none
     #[arg(long, value_name = "TIME", default_value = "25s", value_parser = interval)]
     pub(crate) ping_interval: Interval,
@@ -192,6 +198,11 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
 /// The longest time that can be given, in milliseconds: thirty days.
 const LONGEST: u64 = 720 * 3_600_000;
 
+fn budget(text: &str) -> Result<usize, String> {
+    let bytes = size(text)?;
+    if bytes < 1 << 20 { Err("give at least 1m".into()) } else { Ok(bytes) }
+}
+
 fn interval(text: &str) -> Result<Interval, String> {
     if text == "off" {
         return Ok(Interval(None));
@@ -266,6 +277,13 @@ mod tests {
         for bad in ["", "0", "k", "-1", "1.5m", "1t", "99999999999999999999", "99999999999g"] {
             assert!(size(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn budgets() {
+        assert_eq!(budget("1m"), Ok(1 << 20));
+        assert_eq!(budget("2g"), Ok(2 << 30));
+        assert!(budget("1023k").is_err() && budget("all").is_err());
     }
 
     #[test]

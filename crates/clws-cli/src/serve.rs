@@ -95,6 +95,7 @@ fn build(flags: &Serve) -> clws::Result<Server> {
     limits.max_clients = flags.max_clients.map(|count| count as usize);
     limits.max_connections_per_address = flags.max_per_address.map(|count| count as usize);
     limits.max_accept_rate = flags.max_accept_rate;
+    limits.memory_budget = flags.memory_budget;
     limits.ping_interval = flags.ping_interval.0;
     limits.pong_timeout = flags.pong_timeout;
     limits.idle_timeout = flags.idle_timeout.0;

@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
-const FLAGS: [&str; 27] = [
+const FLAGS: [&str; 28] = [
     "--listen",
     "--tls-cert",
     "--tls-key",
@@ -27,6 +27,7 @@ const FLAGS: [&str; 27] = [
     "--max-accept-rate",
     "--trusted-proxy",
     "--proxy-protocol",
+    "--memory-budget",
     "--ping-interval",
     "--pong-timeout",
     "--idle-timeout",
@@ -106,6 +107,7 @@ fn wrong_flags_exit_with_2() {
     fails(&["serve", "--max-per-address", "0"], 2, "--max-per-address");
     fails(&["serve", "--max-accept-rate", "0"], 2, "--max-accept-rate");
     fails(&["serve", "--trusted-proxy", "10.0.0.0/40"], 1, "10.0.0.0/40");
+    fails(&["serve", "--memory-budget", "1023k"], 2, "1023k");
     fails(&["serve", "--ping-interval", "soon"], 2, "soon");
     fails(&["serve", "--deflate-takeover", "all"], 2, "all");
     fails(&["serve", "--deflate-window-bits", "8"], 2, "--deflate-window-bits");

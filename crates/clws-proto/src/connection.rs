@@ -606,10 +606,29 @@ impl Connection {
         None
     }
 
-    /// Excuses the peer's silence up to `now`: this end did not listen, to keep its queues short.
-    pub fn excuse(&mut self, now: Instant) {
+    /// The bytes of memory it holds of what has not come whole, and of a pong and a close frame
+    /// that wait to be sent.
+    pub fn buffered(&self) -> usize {
+        let waiting = [&self.pong, &self.close].into_iter().flatten().map(|one| one.len());
+        let message = self.message.as_ref().map_or(0, |message| message.memory());
+        message + self.control.capacity() + waiting.sum::<usize>()
+    }
+
+    /// The bytes of memory it holds to inflate messages: none while it is idle, but with context
+    /// takeover.
+    pub fn history(&self) -> usize {
+        self.deflate.as_ref().map_or(0, |contexts| contexts.memory())
+    }
+
+    /// Excuses the peer's silence up to `now`, but no message that is not finished.
+    pub fn excuse_silence(&mut self, now: Instant) {
         self.last_input = now;
         self.pinged = None;
+    }
+
+    /// Excuses the peer's silence up to `now`: this end did not listen, to keep its queues short.
+    pub fn excuse(&mut self, now: Instant) {
+        self.excuse_silence(now);
         if let Some(message) = &mut self.message {
             message.restart(now);
         }

@@ -366,6 +366,14 @@ impl Hixie76 {
         self.phase.restart(now);
     }
 
+    /// The bytes of memory it holds of a message that has not come whole.
+    pub fn buffered(&self) -> usize {
+        match &self.reading {
+            Reading::Text(partial) => partial.memory(),
+            _ => 0,
+        }
+    }
+
     /// Gives what an unfinished message holds back to the pool; for a connection that ends.
     pub fn discard(&mut self, pool: &mut Pool) {
         if let Reading::Text(partial) = std::mem::replace(&mut self.reading, Reading::Between) {

@@ -90,6 +90,15 @@ impl Partial {
         }
     }
 
+    /// The bytes of memory it takes up.
+    pub(crate) fn memory(&self) -> usize {
+        let buffer = match &self.content {
+            Content::Text(text, _) => text.capacity(),
+            Content::Binary(bytes) => bytes.capacity(),
+        };
+        size_of::<Self>() + buffer
+    }
+
     /// Charges a fragment of `len` bytes; an error when the fragments' overhead passes the limit.
     pub(crate) fn charge(&mut self, len: u64, max_message: u64) -> Result<(), ProtocolError> {
         self.overhead += FRAGMENT_CHARGE.saturating_sub(len);

@@ -92,3 +92,15 @@ fn a_declared_length_allocates_nothing_before_the_bytes_come() {
     server.connection.discard(&mut server.pool);
     assert!(server.pool.kept() < 1000, "{} bytes for six received", server.pool.kept());
 }
+
+#[test]
+fn what_is_buffered_is_what_came() {
+    let mut server = End::server(Config::default());
+    assert_eq!(server.connection.buffered(), 0);
+    let message = masked(true, Binary, &[7; 10_000]);
+    server.receive(&message[..5000]);
+    let buffered = server.connection.buffered();
+    assert!((4900..11_000).contains(&buffered), "{buffered}: not what was declared only");
+    server.receive(&message[5000..]);
+    assert_eq!((server.connection.buffered(), server.connection.history()), (0, 0));
+}

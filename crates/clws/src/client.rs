@@ -4,6 +4,7 @@
 //! own callback is running on this thread, through the worker's mailbox otherwise. It never
 //! touches the session itself. What it sends is the business of `sending`.
 
+use crate::budget::{Counted, Total};
 use crate::encode::Deflating;
 use crate::hub::Guard;
 use crate::limits::Limits;
@@ -12,7 +13,7 @@ use crate::request::Request;
 use crate::resource::Cause;
 use crate::routes::Route;
 use crate::scope;
-use crate::send_queue::CloseOrder;
+use crate::send_queue::{CloseOrder, SharedFrames};
 use clws_proto::close::CloseCode;
 use clws_proto::frame::OpCode;
 use clws_proto::handshake::Headers;
@@ -34,9 +35,9 @@ pub(crate) enum Mail {
     /// Encoded frames.
     Frames(Vec<u8>),
     /// Encoded frames that other clients get too.
-    Shared(Arc<[u8]>),
+    Shared(SharedFrames),
     /// A message the session must compress itself, because the peer keeps its history.
-    Message(Arc<Message>),
+    Message(Arc<Counted<Message>>),
     Close(CloseOrder),
     /// The queue's high mark was passed by sends that were on their way.
     Overrun,
@@ -46,12 +47,30 @@ pub(crate) enum Mail {
     Decided(Box<Decision>),
 }
 
+impl Mail {
+    /// The bytes of memory behind it, but for what counts itself.
+    pub(crate) fn memory(&self) -> usize {
+        match self {
+            Self::Frames(frames) => frames.capacity(),
+            _ => 0,
+        }
+    }
+}
+
 /// A message before it is encoded.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) opcode: OpCode,
     pub(crate) payload: Box<[u8]>,
     pub(crate) frame_size: Option<usize>,
+}
+
+impl Message {
+    /// Counts it as long as somebody holds it.
+    pub(crate) fn counted(self, total: &Arc<Total>) -> Arc<Counted<Self>> {
+        let bytes = size_of::<Self>() + self.payload.len();
+        Arc::new(Counted::new(self, bytes, total))
+    }
 }
 
 /// Mail with its address: the session in `slot`, if that is still the one of `client`.

@@ -1,11 +1,12 @@
 //! What all sessions of a server share, and what a worker lends them.
 
 use crate::addresses::Addresses;
+use crate::budget::{Budget, Total};
 use crate::client::{Client, Courier};
 use crate::drain::{Drain, Plan, Tally};
 use crate::hosts::Hosts;
 use crate::limits::Limits;
-use crate::metrics::Counters;
+use crate::metrics::{Counters, Metrics};
 use crate::proxies::Proxies;
 use crate::routes::Routes;
 use crate::send_queue::SendQueue;
@@ -35,6 +36,7 @@ pub(crate) struct Hub {
     pub(crate) routes: Routes,
     pub(crate) counters: Arc<Counters>,
     pub(crate) guard: Arc<Guard>,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) deflate: DeflateConfig,
     pub(crate) versions: Versions,
     pub(crate) hosts: Hosts,
@@ -52,19 +54,29 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new(settings: Settings, routes: Routes) -> Self {
+        Self::counting(settings, routes, Total::of_process())
+    }
+
+    /// A server whose memory is counted in `total`.
+    pub(crate) fn counting(settings: Settings, routes: Routes, total: Arc<Total>) -> Self {
         let Settings { limits, deflate, versions, hosts, proxies, on_panic } = settings;
         let counters = Arc::new(Counters::default());
         Self {
             config: Arc::new(limits.connection()),
             handshake: limits.handshake(),
             addresses: Addresses::new(limits.max_connections_per_address),
-            limits: Arc::new(limits),
             routes,
             deflate,
             versions,
             hosts,
             proxies,
-            guard: Arc::new(Guard { counters: Arc::clone(&counters), on_panic }),
+            guard: Arc::new(Guard {
+                counters: Arc::clone(&counters),
+                on_panic,
+                total: total.clone(),
+            }),
+            budget: Arc::new(Budget::new(total, limits.memory_budget)),
+            limits: Arc::new(limits),
             counters,
             stopping: AtomicBool::new(false),
             tally: Tally::default(),
@@ -102,6 +114,11 @@ impl Hub {
         *plan = Some(next);
     }
 
+    pub(crate) fn metrics(&self) -> Metrics {
+        let memory_held = self.budget.total().bytes() as u64;
+        Metrics { memory_held, ..self.counters.snapshot() }
+    }
+
     /// See [`Guard::run`].
     #[inline]
     pub(crate) fn guarded<T>(&self, code: impl FnOnce() -> T) -> Option<T> {
@@ -134,6 +151,8 @@ impl Drop for Shift {
 pub(crate) struct Guard {
     counters: Arc<Counters>,
     on_panic: OnPanic,
+    /// Where what is sent from elsewhere is counted.
+    pub(crate) total: Arc<Total>,
 }
 
 impl Guard {

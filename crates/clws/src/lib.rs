@@ -1,6 +1,7 @@
 #![doc = include_str!("lib.md")]
 
 mod addresses;
+mod budget;
 mod client;
 mod drain;
 mod encode;

@@ -62,6 +62,10 @@ pub struct Limits {
     pub ping_interval: Option<Duration>,
     /// A client that stays silent this long after such a ping is dropped. Default 20 s.
     pub pong_timeout: Duration,
+    /// Bytes held for clients by all servers of the process, at least 1 MiB. Near it the largest
+    /// holders are not read from, then new clients get 503; at it the largest holders are closed
+    /// with 1013. Default `None`: a quarter of the memory of the machine or the control group.
+    pub memory_budget: Option<usize>,
     /// The most messages and control frames of one client that are delivered before others have
     /// their turn; of those put together or inflated at most `turn_bytes`, or one. Default 32.
     pub turn_messages: usize,
@@ -122,6 +126,7 @@ impl Default for Limits {
             linger_timeout: Duration::from_secs(1),
             ping_interval: Some(Duration::from_secs(25)),
             pong_timeout: Duration::from_secs(20),
+            memory_budget: None,
             turn_messages: 32,
             turn_bytes: 64 * KIB,
             idle_timeout: None,
@@ -138,6 +143,9 @@ impl Limits {
         }
         if self.send_queue_low > self.send_queue_high || self.send_queue_high == 0 {
             return Err(Error::Limits("send_queue_low must not be above send_queue_high"));
+        }
+        if self.memory_budget.is_some_and(|bytes| bytes < MIB) {
+            return Err(Error::Limits("memory_budget must be at least 1 MiB"));
         }
         if self.turn_messages == 0 || !(1..=MAX_TURN_BYTES).contains(&self.turn_bytes) {
             let rule = "turn_messages must be at least 1, and turn_bytes from 1 to 16 MiB";

@@ -28,9 +28,12 @@ pub(crate) struct Counters {
     pub(crate) tls_errors: Counter,
     pub(crate) proxy_errors: Counter,
     pub(crate) crowded: Counter,
+    pub(crate) memory_refused: Counter,
+    pub(crate) memory_shed: Counter,
 }
 
 impl Counters {
+    /// All that is counted here: not what is held now.
     pub(crate) fn snapshot(&self) -> Metrics {
         Metrics {
             accepted: self.accepted.read(),
@@ -43,6 +46,9 @@ impl Counters {
             tls_errors: self.tls_errors.read(),
             proxy_errors: self.proxy_errors.read(),
             crowded: self.crowded.read(),
+            memory_held: 0,
+            memory_refused: self.memory_refused.read(),
+            memory_shed: self.memory_shed.read(),
         }
     }
 }
@@ -73,4 +79,12 @@ pub struct Metrics {
     /// Connections turned away because their address had too many
     /// ([`Limits::max_connections_per_address`](crate::Limits::max_connections_per_address)).
     pub crowded: u64,
+    /// Bytes held for clients now, by all servers of the process: what
+    /// [`Limits::memory_budget`](crate::Limits::memory_budget) bounds.
+    pub memory_held: u64,
+    /// Opening handshakes among the refused ones that were answered with 503 because memory ran
+    /// short.
+    pub memory_refused: u64,
+    /// Clients that were closed because memory ran short.
+    pub memory_shed: u64,
 }

@@ -19,6 +19,11 @@ impl Request {
         Self { head, peer, tls: tls.map(Box::new) }
     }
 
+    /// The bytes it keeps.
+    pub(crate) fn memory(&self) -> usize {
+        self.head.memory()
+    }
+
     pub(crate) fn head(&self) -> &handshake::Request {
         &self.head
     }

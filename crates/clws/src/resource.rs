@@ -202,6 +202,8 @@ pub enum Cause {
     Lifetime,
     /// The client's send queue was overrun.
     Overrun,
+    /// The server ran short of memory, and this client was among those that held the most.
+    Memory,
     /// A callback panicked.
     Panic,
     /// The connection ended without a close frame.

@@ -5,6 +5,7 @@
 //! only referred to: it is written from where it is, and copied or taken over only where the
 //! socket did not take all of it at once. That is what makes an echo cost no copy.
 
+use crate::budget::Counted;
 use crate::resource::Cause;
 use clws_proto::close::CloseCode;
 use clws_proto::frame::FrameHeader;
@@ -48,6 +49,9 @@ impl Lent {
     }
 }
 
+/// Encoded frames that several clients get.
+pub(crate) type SharedFrames = Arc<Counted<Box<[u8]>>>;
+
 #[derive(Debug)]
 enum Data {
     /// In the receive buffer, until [`SendQueue::settle_input`].
@@ -56,7 +60,18 @@ enum Data {
     Message,
     Owned(Vec<u8>),
     /// Frames that other clients get too.
-    Shared(Arc<[u8]>),
+    Shared(SharedFrames),
+}
+
+impl Data {
+    /// The bytes it owns, and those it owns together with others.
+    fn memory(&self) -> (usize, usize) {
+        match self {
+            Self::Owned(bytes) => (bytes.capacity(), 0),
+            Self::Shared(bytes) => (0, bytes.len()),
+            Self::Input | Self::Message => (0, 0),
+        }
+    }
 }
 
 /// A payload that stands outside the buffer, to be sent when the buffer is sent up to `at`.
@@ -98,6 +113,9 @@ pub(crate) struct SendQueue {
     foreign_len: usize,
     /// How many payloads refer to the message that is being delivered.
     lent: usize,
+    /// The memory behind `foreign`: the queue's own, and what other clients hold too.
+    owned: usize,
+    shared: usize,
     /// Set by the session while user code runs: whether messages are taken at all.
     pub(crate) open: bool,
     pub(crate) overrun: bool,
@@ -149,7 +167,7 @@ impl SendQueue {
     }
 
     /// Appends frames that other clients get too.
-    pub(crate) fn push_shared(&mut self, frames: Arc<[u8]>) {
+    pub(crate) fn push_shared(&mut self, frames: SharedFrames) {
         if frames.len() < LEND_MIN {
             self.bytes.extend_from_slice(&frames);
         } else {
@@ -166,7 +184,7 @@ impl SendQueue {
     }
 
     /// The same for frames that other clients get too.
-    pub(crate) fn push_droppable_shared(&mut self, frames: Arc<[u8]>) {
+    pub(crate) fn push_droppable_shared(&mut self, frames: SharedFrames) {
         let range = 0..frames.len();
         self.push_foreign(Data::Shared(frames), range);
         self.mark_droppable();
@@ -184,6 +202,7 @@ impl SendQueue {
         let Some(index) = self.foreign.iter().position(untouched) else { return false };
         if let Some(dropped) = self.foreign.remove(index) {
             self.foreign_len -= dropped.range.len();
+            self.forget(&dropped.data);
         }
         true
     }
@@ -191,7 +210,33 @@ impl SendQueue {
     fn push_foreign(&mut self, data: Data, range: Range<usize>) {
         self.foreign_len += range.len();
         self.lent += usize::from(matches!(data, Data::Message));
+        self.count(&data);
         self.foreign.push_back(Foreign { at: self.bytes.len(), data, range, droppable: false });
+    }
+
+    fn count(&mut self, data: &Data) {
+        let (owned, shared) = data.memory();
+        self.owned += owned;
+        self.shared += shared;
+    }
+
+    fn forget(&mut self, data: &Data) {
+        let (owned, shared) = data.memory();
+        self.owned -= owned;
+        self.shared -= shared;
+    }
+
+    /// The bytes of memory it takes up, without what other clients hold too.
+    #[inline]
+    pub(crate) fn memory(&self) -> usize {
+        let entries = self.foreign.capacity() * size_of::<Foreign>();
+        size_of::<Self>() + self.bytes.capacity() + entries + self.owned
+    }
+
+    /// The bytes that other clients hold too.
+    #[inline]
+    pub(crate) fn shared(&self) -> usize {
+        self.shared
     }
 
     /// Moves a header to the place before its payload in the receive buffer, where the peer's
@@ -272,7 +317,9 @@ impl SendQueue {
             if self.written < front.at || !front.range.is_empty() {
                 break;
             }
-            if let Some(Foreign { data: Data::Owned(bytes), .. }) = self.foreign.pop_front() {
+            let Some(done) = self.foreign.pop_front() else { break };
+            self.forget(&done.data);
+            if let Data::Owned(bytes) = done.data {
                 pool.give(bytes);
             }
         }
@@ -295,6 +342,7 @@ impl SendQueue {
             let mut copy = pool.take();
             copy.extend_from_slice(input.get(foreign.range.clone()).unwrap_or_default());
             foreign.range = 0..copy.len();
+            self.owned += copy.capacity();
             foreign.data = Data::Owned(copy);
         }
     }
@@ -312,10 +360,14 @@ impl SendQueue {
             }
             let copy = message.get(foreign.range.clone()).unwrap_or_default().to_vec();
             foreign.range = 0..copy.len();
+            self.owned += copy.capacity();
             foreign.data = Data::Owned(copy);
         }
         match heir {
-            Some(foreign) => foreign.data = Data::Owned(message),
+            Some(foreign) => {
+                self.owned += message.capacity();
+                foreign.data = Data::Owned(message);
+            }
             None => pool.give(message),
         }
     }

@@ -1,10 +1,11 @@
 //! Sending: what a client is told, what becomes of it, and one message to many clients.
 
+use crate::budget::{Counted, Total};
 use crate::client::{Client, Courier, Letter, Mail, Message};
 use crate::encode::{Form, plain_len, write_takeover};
 use crate::limits::SendPolicy;
 use crate::scope::{self, Scope};
-use crate::send_queue::SendQueue;
+use crate::send_queue::{SendQueue, SharedFrames};
 use clws_proto::frame::{FrameHeader, MAX_CONTROL, OpCode};
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -308,7 +309,8 @@ impl Client {
         };
         let mail = if form == Form::Takeover {
             let frame_size = options.frame_size;
-            Mail::Message(Arc::new(Message { opcode, payload: payload.into(), frame_size }))
+            let message = Message { opcode, payload: payload.into(), frame_size };
+            Mail::Message(message.counted(&self.0.guard.total))
         } else {
             let mut frames = Vec::with_capacity(payload.len() + 10);
             form.write(opcode, payload, options.frame_size, &mut frames);
@@ -371,16 +373,17 @@ struct Encodings<'a> {
     opcode: OpCode,
     payload: &'a [u8],
     frame_size: Option<usize>,
-    made: Vec<(Form, Arc<[u8]>)>,
-    message: Option<Arc<Message>>,
+    made: Vec<(Form, SharedFrames)>,
+    message: Option<Arc<Counted<Message>>>,
 }
 
 impl Encodings<'_> {
-    fn mail(&mut self, form: Form) -> (Mail, usize) {
+    /// `total` is where it is counted.
+    fn mail(&mut self, form: Form, total: &Arc<Total>) -> (Mail, usize) {
         if form == Form::Takeover {
             let Self { opcode, payload, frame_size, .. } = *self;
             let message = self.message.get_or_insert_with(|| {
-                Arc::new(Message { opcode, payload: payload.into(), frame_size })
+                Message { opcode, payload: payload.into(), frame_size }.counted(total)
             });
             return (Mail::Message(Arc::clone(message)), plain_len(payload));
         }
@@ -388,7 +391,8 @@ impl Encodings<'_> {
         let bytes = known.unwrap_or_else(|| {
             let mut frames = Vec::with_capacity(self.payload.len() + 10);
             form.write(self.opcode, self.payload, self.frame_size, &mut frames);
-            let bytes: Arc<[u8]> = frames.into();
+            let len = frames.len();
+            let bytes = Arc::new(Counted::new(frames.into_boxed_slice(), len, total));
             self.made.push((form, Arc::clone(&bytes)));
             bytes
         });
@@ -435,7 +439,7 @@ fn send_to<I: IntoIterator<Item: Borrow<Client>>>(
             continue;
         }
         let form = client.form(opcode, payload.len(), options);
-        let (mail, charge) = encodings.mail(form);
+        let (mail, charge) = encodings.mail(form, &client.0.guard.total);
         match client.admit(charge, form, opcode) {
             Ok(pressed) => {
                 report.sent += 1;
@@ -465,8 +469,10 @@ mod tests {
         };
         let deflated = Form::Deflated { window_bits: 15, level: 1 };
         let forms = [Form::Plain, Form::Hixie76, deflated, Form::Takeover];
-        let mails: Vec<_> = (0..4000).map(|n| encodings.mail(forms[n % 4])).collect();
+        let total = Arc::default();
+        let mails: Vec<_> = (0..4000).map(|n| encodings.mail(forms[n % 4], &total)).collect();
         assert_eq!(encodings.made.len(), 3, "the history of a client is its own");
+        assert!((15_000..25_000).contains(&total.bytes()), "{} bytes, once each", total.bytes());
         for (mail, len) in &mails[4..] {
             match mail {
                 Mail::Shared(bytes) => {

@@ -69,8 +69,8 @@ impl Server {
 
     /// Serves `resource` with limits and compression of its own; see [`Server::resource`].
     ///
-    /// Of the limits those of the opening handshake, `max_clients`, `turn_messages`, `turn_bytes`
-    /// and `spare_buffers` stay the server's.
+    /// Of the limits those of the opening handshake, `max_clients`, `memory_budget`,
+    /// `turn_messages`, `turn_bytes` and `spare_buffers` stay the server's.
     pub fn resource_with(
         mut self,
         path: &str,
@@ -414,7 +414,7 @@ impl ServerHandle {
 
     /// What the server has counted since it started.
     pub fn metrics(&self) -> Metrics {
-        self.hub.counters.snapshot()
+        self.hub.metrics()
     }
 
     /// Ends the server in order: a [`Drain`] with its defaults, so every client is closed with 1001

@@ -33,7 +33,7 @@ struct Imports {
     why: &'static str,
 }
 
-const IMPORTS: [Imports; 10] = [
+const IMPORTS: [Imports; 11] = [
     Imports {
         under: "crates/clws-proto/src/",
         except: &[],
@@ -70,6 +70,18 @@ const IMPORTS: [Imports; 10] = [
         except: &[],
         forbid: &["crate::engine"],
         why: "a session knows no engine",
+    },
+    Imports {
+        under: "crates/clws/src/budget/",
+        except: &[],
+        forbid: &[
+            "crate::client",
+            "crate::engine",
+            "crate::hub",
+            "crate::listener",
+            "crate::session",
+        ],
+        why: "a budget counts bytes, whosever they are",
     },
     Imports {
         under: "crates/clws/src/",
@@ -283,6 +295,7 @@ fn every_rule_can_fail() {
         (CLIENT, "use std::net::{IpAddr, TcpListener as L};", 1, "the engine's"),
         (SESSION, "use crate::{client::Mail, engine::Worker};", 1, "no engine"),
         (SESSION, "fn a() { super::super::engine::run() }", 1, "no engine"),
+        ("crates/clws/src/budget/ledger.rs", "use crate::session::Session;", 1, "whosever"),
         (SESSION, "use rustls::ServerConfig;", 1, "room of its own"),
         (WORKER, "use crate::tls::Keeper;", 1, "sealed or not"),
         (WORKER, "use crate::resource::Cause;", 1, "through sessions"),

@@ -18,6 +18,11 @@ pub(super) struct Fields {
 }
 
 impl Fields {
+    /// The bytes of its block.
+    pub(super) fn memory(&self) -> usize {
+        self.block.len()
+    }
+
     /// Packs the texts of `lead` and then the headers.
     pub(super) fn pack(lead: &[&[u8]], headers: &[httparse::Header<'_>]) -> Self {
         let lead_size: usize = lead.iter().map(|text| text.len()).sum();

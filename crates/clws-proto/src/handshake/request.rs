@@ -104,6 +104,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// The bytes of memory it owns.
+    pub fn memory(&self) -> usize {
+        self.fields.memory()
+    }
+
     /// Parses a block that the scanner passed.
     fn parse(block: &[u8], count: usize) -> Result<Self, Refusal> {
         let mut headers = vec![httparse::EMPTY_HEADER; count];

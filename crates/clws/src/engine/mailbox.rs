@@ -5,6 +5,7 @@
 //! on their way.
 
 use super::stream::Stream;
+use crate::budget::{Charge, Total};
 use crate::client::{self, Courier};
 use crate::drain::Plan;
 use crate::peer::Peer;
@@ -21,6 +22,16 @@ pub(super) enum Letter {
     Mail(client::Letter),
     /// Close all clients and end.
     Drain(Arc<Plan>),
+}
+
+impl Letter {
+    /// The bytes of memory behind it.
+    fn memory(&self) -> usize {
+        match self {
+            Self::Mail(letter) => size_of::<Self>() + letter.mail.memory(),
+            _ => size_of::<Self>(),
+        }
+    }
 }
 
 /// Letters, and whether the worker sleeps: plain data, of which each method is one step with the
@@ -58,20 +69,28 @@ impl<L> Tray<L> {
 }
 
 #[derive(Debug)]
+struct Inbox {
+    tray: Tray<Letter>,
+    /// Stands for the letters until they are collected: then sessions count what is in them.
+    charge: Charge,
+}
+
+#[derive(Debug)]
 pub(super) struct Mailbox {
-    tray: Mutex<Tray<Letter>>,
+    inbox: Mutex<Inbox>,
     waker: Waker,
     /// How many connections the worker has, counting those on their way.
     pub(super) load: AtomicUsize,
 }
 
 impl Mailbox {
-    pub(super) fn new(waker: Waker) -> Self {
-        Self { tray: Mutex::new(Tray::new()), waker, load: AtomicUsize::new(0) }
+    pub(super) fn new(waker: Waker, total: &Arc<Total>) -> Self {
+        let inbox = Inbox { tray: Tray::new(), charge: Charge::new(total, 0) };
+        Self { inbox: Mutex::new(inbox), waker, load: AtomicUsize::new(0) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Tray<Letter>> {
-        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn post(&self, letter: Letter) {
@@ -79,29 +98,46 @@ impl Mailbox {
     }
 
     fn post_all(&self, new: impl Iterator<Item = Letter>) {
-        let wake = self.lock().put(new);
-        if wake && let Err(error) = self.waker.wake() {
+        let mut added = 0;
+        let mut inbox = self.lock();
+        let wake = inbox.tray.put(new.inspect(|letter| added += letter.memory()));
+        let waiting = inbox.charge.bytes() + added;
+        inbox.charge.set(waiting);
+        drop(inbox);
+        if wake {
+            self.wake();
+        }
+    }
+
+    /// Has the worker take a turn soon, even if it is just about to sleep.
+    pub(super) fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
             tracing::error!(%error, "cannot wake a worker");
         }
     }
 
     /// Says that the worker will sleep until it is woken; `false` when letters are waiting.
     pub(super) fn fall_asleep(&self) -> bool {
-        self.lock().fall_asleep()
+        self.lock().tray.fall_asleep()
     }
 
     pub(super) fn wake_up(&self) {
-        self.lock().asleep = false;
+        self.lock().tray.asleep = false;
     }
 
     /// Exchanges the letters for an empty `batch`, whose memory serves the next ones.
     pub(super) fn collect(&self, batch: &mut Vec<Letter>) {
-        self.lock().collect(batch);
+        let mut inbox = self.lock();
+        inbox.tray.collect(batch);
+        inbox.charge.set(0);
     }
 
     /// Takes no more letters and drops those that wait, connections among them.
     pub(super) fn shut(&self) {
-        let letters = self.lock().letters.take();
+        let mut inbox = self.lock();
+        let letters = inbox.tray.letters.take();
+        inbox.charge.set(0);
+        drop(inbox);
         // What they hold may send when it is dropped, to this very mailbox.
         drop(letters);
     }

@@ -4,11 +4,14 @@
 //! than one turn's share, then the deadlines. Sockets are registered once, edge-triggered, so a
 //! message costs one read and one write and no other system call.
 
+mod relief;
+
 use super::lag::Lag;
 use super::mailbox::{Letter, Mailbox};
 use super::stream::Stream;
 use super::timer::{Due, NEVER, Wheel};
 use super::trouble::{Quiet, Reading};
+use crate::budget::Ledger;
 use crate::client;
 use crate::drain::Plan;
 use crate::hub::{Hub, Kit, Shift};
@@ -30,6 +33,8 @@ struct Seat {
     stream: Stream,
     session: Session,
     due: Due,
+    /// The bytes it stands in the ledger with.
+    held: usize,
     /// More may be there to read than the last event's turn allowed.
     readable: bool,
     /// The peer's end, or an error, is there to be read behind everything else.
@@ -46,6 +51,13 @@ impl Seat {
         let reads = self.stream.receive_buffer() / turn_bytes.max(1) + 1;
         self.last_reads = u8::try_from(reads).unwrap_or(u8::MAX);
         self.readable = true;
+        self.session.throttle(false);
+    }
+
+    /// Whether nothing is to be read for want of memory. A peer that is gone is read to its end,
+    /// or it would not be noticed.
+    fn must_wait(&self, waiting: usize, mark: usize) -> bool {
+        waiting >= mark && !self.end_waits && self.last_reads == 0
     }
 
     /// Counts a read; whether it was the last.
@@ -73,6 +85,7 @@ pub(super) struct Worker {
     wheel: Wheel,
     lag: Lag,
     kit: Kit,
+    ledger: Ledger,
     /// What is received. It has twice the room of one turn, for a frame that is known to be long:
     /// more would cost fewer calls and more cache misses (512 KiB is a tenth slower).
     buffer: Vec<u8>,
@@ -90,7 +103,10 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(hub: Arc<Hub>) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKE)?));
+        let waker = Waker::new(poll.registry(), WAKE)?;
+        let mailbox = Arc::new(Mailbox::new(waker, hub.budget.total()));
+        let sleeper = Arc::clone(&mailbox);
+        let ledger = Ledger::new(&hub.budget, move || sleeper.wake());
         let now = Instant::now();
         let (shift, turn_bytes) = (hub.shift(), hub.limits.turn_bytes);
         Ok(Self {
@@ -100,6 +116,7 @@ impl Worker {
             lag: Lag::default(),
             kit: Kit::new(hub, mailbox.clone(), now),
             mailbox,
+            ledger,
             buffer: vec![0; 2 * turn_bytes],
             next_turn: Vec::new(),
             stopping: false,
@@ -143,6 +160,9 @@ impl Worker {
             if self.deadline.is_some_and(|deadline| deadline <= self.kit.now) {
                 self.cut_off();
             }
+            if let Some(level) = self.ledger.settle(self.kit.now) {
+                self.relieve(level);
+            }
         }
         self.mailbox.shut();
     }
@@ -166,7 +186,7 @@ impl Worker {
     fn idle_time(&self) -> Option<Duration> {
         let now = self.kit.now;
         let deadline = self.deadline.map(|deadline| deadline.saturating_duration_since(now));
-        self.wheel.wait(now).into_iter().chain(deadline).min()
+        [self.wheel.wait(now), self.ledger.wait(now), deadline].into_iter().flatten().min()
     }
 
     fn handle_event(&mut self, event: &Event) {
@@ -174,6 +194,9 @@ impl Worker {
         let Some(seat) = self.seats.get_mut(slot) else { return };
         seat.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         seat.end_waits |= event.is_read_closed() || event.is_error();
+        if seat.end_waits {
+            seat.session.throttle(false);
+        }
         if seat.listed {
             // Its turn comes with the list's, once.
             return;
@@ -237,6 +260,11 @@ impl Worker {
             Fate::Close => return self.remove(slot, false),
             Fate::Abort => return self.remove(slot, true),
         }
+        let holding = seat.session.holding();
+        self.ledger.replace(std::mem::replace(&mut seat.held, holding.own()), holding.own());
+        if seat.must_wait(holding.waiting, self.ledger.mark()) {
+            seat.session.throttle(true);
+        }
         if let Some(deadline) = seat.session.deadline() {
             self.wheel.arm(slot, deadline, &mut seat.due);
         }
@@ -250,6 +278,7 @@ impl Worker {
 
     fn remove(&mut self, slot: u32, reset: bool) {
         let seat = self.seats.remove(slot as usize);
+        self.ledger.replace(seat.held, 0);
         if reset {
             seat.stream.reset();
         }
@@ -287,6 +316,7 @@ impl Worker {
             stream,
             session,
             due: NEVER,
+            held: 0,
             readable: false,
             end_waits: false,
             listed: false,

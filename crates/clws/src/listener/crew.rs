@@ -79,7 +79,10 @@ impl<R: Resource> Crew<R> {
 
     /// Learns whose panics it is that are caught here.
     pub(super) fn learn(&self, guard: &Arc<Guard>) {
-        self.guard.get_or_init(|| Arc::clone(guard));
+        self.guard.get_or_init(|| {
+            self.mailbox.count_in(&guard.total);
+            Arc::clone(guard)
+        });
     }
 
     fn guarded<T>(&self, code: impl FnOnce() -> T) -> Option<T> {

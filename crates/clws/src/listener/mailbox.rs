@@ -6,8 +6,14 @@
 
 use super::queue::Queue;
 use super::work::{Aftermath, Bounds, Health, Key, Kind, Owner, Queued, Refusal, Taken, Ticket};
+use crate::budget::{Charge, Total};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// What an event takes up besides its payload, in bytes.
+const EVENT: usize = 100;
+/// How far what is counted for the server's memory may be off, in bytes.
+const STEP: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Mailbox<T, O> {
@@ -21,11 +27,25 @@ struct Inside<T, O> {
     queue: Queue<T, O>,
     /// How many threads have not ended.
     threads: usize,
+    /// Stands for what is queued, once a server counts it.
+    charge: Option<Charge>,
+}
+
+impl<T, O: Owner + Clone> Inside<T, O> {
+    /// Counts what is queued: exactly when it is nothing, else to within a step.
+    fn count(&mut self) {
+        let held = self.queue.bytes() + self.queue.events() * EVENT;
+        if let Some(charge) = &mut self.charge
+            && (held == 0 || held.abs_diff(charge.bytes()) >= STEP)
+        {
+            charge.set(held);
+        }
+    }
 }
 
 impl<T, O: Owner + Clone> Mailbox<T, O> {
     pub(super) fn new(bounds: Bounds) -> Self {
-        let inside = Inside { queue: Queue::new(bounds), threads: 0 };
+        let inside = Inside { queue: Queue::new(bounds), threads: 0, charge: None };
         Self { inside: Mutex::new(inside), work: Condvar::new(), over: Condvar::new() }
     }
 
@@ -35,6 +55,11 @@ impl<T, O: Owner + Clone> Mailbox<T, O> {
 
     pub(super) fn set_bounds(&self, set: impl FnOnce(&mut Bounds)) {
         set(&mut self.lock().queue.bounds);
+    }
+
+    /// Counts what is queued from now on.
+    pub(super) fn count_in(&self, total: &Arc<Total>) {
+        self.lock().charge = Some(Charge::new(total, 0));
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -65,7 +90,10 @@ impl<T, O: Owner + Clone> Mailbox<T, O> {
         raw: M,
         item: impl FnOnce(M) -> T,
     ) -> Result<(), (Refusal, M)> {
-        let pushed = self.lock().queue.push(lane, kind, raw, item);
+        let mut inside = self.lock();
+        let pushed = inside.queue.push(lane, kind, raw, item);
+        inside.count();
+        drop(inside);
         pushed.map(|notify| {
             if notify {
                 self.work.notify_one();
@@ -81,6 +109,7 @@ impl<T, O: Owner + Clone> Mailbox<T, O> {
         let next = finished
             .and_then(|(ticket, health)| inside.queue.done(ticket, health, &mut after))
             .or_else(|| inside.queue.take());
+        inside.count();
         if !after.is_empty() {
             drop(inside);
             clear_up(after);

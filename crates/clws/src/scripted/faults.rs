@@ -86,6 +86,7 @@ fn whatever_the_cuts_and_stalls_every_answer_arrives_once_and_in_order() {
         assert_eq!(left, 0, "seed {seed}");
         assert_answers(seed, &got, &expected);
         assert!(!rig.owns_buffers(), "seed {seed}");
+        assert_eq!(rig.session.holding().waiting, 0, "seed {seed}");
         assert_eq!(rig.client().queued_bytes(), 0, "seed {seed}");
     }
 }

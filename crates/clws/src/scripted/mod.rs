@@ -14,6 +14,7 @@ mod places;
 mod proxied;
 #[cfg(feature = "tls")]
 mod records;
+mod relief;
 #[cfg(feature = "tls")]
 mod secure;
 mod stops;
@@ -204,7 +205,7 @@ impl Rig {
         let routes = Routes::default();
         routes.register(Route::new("/test", origin, script)).unwrap();
         let post = Arc::new(Post::default());
-        let hub = Arc::new(Hub::new(settings, routes));
+        let hub = Arc::new(Hub::counting(settings, routes, Arc::default()));
         let kit = Kit::new(hub, post.clone(), Instant::now());
         let peer: SocketAddr = peer.parse().unwrap();
         let session = Session::new(&kit, 0, peer.into(), transport);

@@ -5,7 +5,8 @@
 
 use super::leaving::{Leaving, Step};
 use super::wire::Wire;
-use crate::client::{Client, Mail};
+use crate::budget::Holding;
+use crate::client::{Client, Mail, Shared};
 use crate::encode::{plain_len, write_takeover};
 use crate::hub::{Kit, Place};
 use crate::limits::{Limits, SendPolicy};
@@ -39,6 +40,8 @@ pub(super) struct Live {
     /// Beside `leaving`, not in it: there it would cost four bytes.
     pub(super) step: Step,
     cause: Option<Cause>,
+    /// The bytes it holds from the first to the last moment.
+    kept: u32,
     said: Option<Box<(u16, String)>>,
     pub(super) overrun: bool,
     /// User code was told of backpressure and waits for `drained`.
@@ -54,7 +57,9 @@ impl Live {
         now: Instant,
     ) -> Self {
         let leaving = Leaving::new(&client.0.limits, place.epoch(), client.id(), now);
+        let kept = size_of::<Shared>() + client.0.request.memory();
         Self {
+            kept: u32::try_from(kept).unwrap_or(u32::MAX),
             client,
             connection,
             contexts,
@@ -99,6 +104,18 @@ impl Live {
 
     pub(super) fn is_paused_by_user(&self) -> bool {
         self.client.is_paused_by_user()
+    }
+
+    #[inline]
+    pub(super) fn holding(&self) -> Holding {
+        let own = self.contexts.as_ref().map_or(0, |contexts| contexts.memory());
+        let kept = self.kept as usize + own + self.connection.history();
+        Holding { kept, waiting: self.connection.buffered(), shared: 0 }
+    }
+
+    /// Excuses the peer's silence, but no message it has not finished.
+    pub(super) fn excuse_silence(&mut self, now: Instant) {
+        self.connection.excuse_silence(now);
     }
 
     /// Excuses the peer's silence: it was not listened to.
@@ -293,6 +310,13 @@ impl Live {
     fn overrun(&mut self, now: Instant) {
         self.overrun = true;
         self.close(now, Cause::Overrun, Some(CloseCode::POLICY), "reads too slowly");
+    }
+
+    /// Says that the server has no memory for it, behind what waits in `queue`.
+    pub(super) fn shed(&mut self, kit: &Kit, queue: &mut SendQueue) {
+        let code = Some(CloseCode::TRY_AGAIN);
+        self.close(kit.now, Cause::Memory, code, "the server is short of memory");
+        self.control_queue(kit, queue);
     }
 
     pub(super) fn handle_mail(&mut self, kit: &Kit, queue: &mut SendQueue, mail: Mail) {

@@ -9,6 +9,7 @@ mod leaving;
 mod live;
 mod opening;
 mod proxied;
+mod relief;
 mod secure;
 mod wire;
 
@@ -85,6 +86,8 @@ pub(crate) struct Session {
     stalled: Option<Instant>,
     /// Its place among the connections of its address.
     counted: Option<Box<Counted>>,
+    /// Nothing is read from the socket: memory is short, and much waits for this client.
+    throttled: bool,
 }
 
 impl Session {
@@ -108,6 +111,7 @@ impl Session {
             stash: None,
             stalled: None,
             counted: None,
+            throttled: false,
         };
         session.greet(kit, transport.is_proxied());
         session
@@ -426,6 +430,8 @@ impl Session {
                 if live.is_held(waiting) {
                     // It could not be heard, so its silence means nothing.
                     live.excuse(now);
+                } else if self.throttled {
+                    live.excuse_silence(now);
                 }
                 if live.handle_timeout(now) {
                     return self.lose(kit, Cause::Timeout, false);
@@ -451,8 +457,8 @@ impl Session {
     /// Whether bytes should be read from the socket now.
     pub(crate) fn wants_read(&self) -> bool {
         match &self.phase {
-            Phase::Live(_) => self.stash.is_none() && !self.is_held(),
-            Phase::Opening(opening) => !opening.is_waiting(),
+            Phase::Live(_) => !self.throttled && self.stash.is_none() && !self.is_held(),
+            Phase::Opening(opening) => !self.throttled && !opening.is_waiting(),
             Phase::Ending { heard_end: false, .. } => true,
             Phase::Ending { .. } | Phase::Gone { .. } => false,
         }

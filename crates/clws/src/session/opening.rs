@@ -3,6 +3,7 @@
 use super::live::Live;
 use super::wire::Wire;
 use super::{Output, Phase, Session, Stash};
+use crate::budget::Holding;
 use crate::client::{Client, Mail, Shared};
 use crate::encode::Deflating;
 use crate::hub::{Hub, Kit, Place};
@@ -53,6 +54,10 @@ impl Opening {
 
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting.is_some()
+    }
+
+    pub(super) fn holding(&self) -> Holding {
+        Holding { kept: size_of::<Self>(), waiting: self.received.capacity(), shared: 0 }
     }
 
     /// Keeps bytes for when the decision has come.
@@ -315,6 +320,10 @@ fn connect_verdict(hub: &Arc<Hub>, request: &Request) -> Result<Verdict, Refusal
     check_origin(&route, request)?;
     if hub.stopping.load(Ordering::Acquire) {
         return Err(shutting_down(hub));
+    }
+    if hub.budget.is_full() {
+        hub.counters.memory_refused.add(1);
+        return Err(Refusal::new(503, "the server is short of memory"));
     }
     let offers = request.head().header_values("sec-websocket-extensions");
     let agreed = if upgrade.version().is_framed() {

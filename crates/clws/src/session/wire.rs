@@ -115,6 +115,26 @@ impl Wire {
         either!(self, codec => codec.forgive(now));
     }
 
+    /// Excuses silence alone; draft 76 knows no pings that could be missed.
+    pub(super) fn excuse_silence(&mut self, now: Instant) {
+        if let Self::Framed(connection) = self {
+            connection.excuse_silence(now);
+        }
+    }
+
+    #[inline]
+    pub(super) fn buffered(&self) -> usize {
+        either!(self, codec => codec.buffered())
+    }
+
+    #[inline]
+    pub(super) fn history(&self) -> usize {
+        match self {
+            Self::Framed(connection) => connection.history(),
+            Self::Hixie76(_) => size_of::<Hixie76>(),
+        }
+    }
+
     pub(super) fn discard(&mut self, pool: &mut Pool) {
         either!(self, codec => codec.discard(pool));
     }

@@ -168,7 +168,6 @@ impl TlsStage {
     }
 
     /// The bytes of memory it holds for what is on its way.
-    #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
         self.partial.capacity() + self.unsent.capacity()
     }

@@ -183,7 +183,7 @@ impl Ledger {
             Cause::Rejected => page.rejected,
             Cause::Shutdown => page.stopped.is_some(),
             // No limit of these worlds asks for them.
-            Cause::Idle | Cause::Lifetime => false,
+            Cause::Idle | Cause::Lifetime | Cause::Memory => false,
             Cause::Overrun => page.overrun && page.policy == SendPolicy::Disconnect,
             Cause::Panic => page.panicked,
             Cause::Timeout | Cause::Lost => !closed.clean,

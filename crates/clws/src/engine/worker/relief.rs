@@ -1,0 +1,28 @@
+//! What a worker does while memory for clients is short; how short it is, its ledger says.
+
+use super::{Seat, Worker};
+use crate::budget::Level;
+
+impl Worker {
+    /// Looks at all clients anew: who is not to be read from, who is again, and who must go.
+    #[cold]
+    pub(super) fn relieve(&mut self, level: Level) {
+        let holding = |(slot, seat): (usize, &Seat)| (slot as u32, seat.session.holding());
+        let mut clients: Vec<_> = self.seats.iter().map(holding).collect();
+        for slot in self.ledger.review(level, &mut clients) {
+            if let Some(seat) = self.seats.get_mut(slot as usize) {
+                seat.session.shed(&mut self.kit, &mut &seat.stream);
+                self.settle(slot);
+            }
+        }
+        let mark = self.ledger.mark();
+        for (slot, holding) in clients {
+            if let Some(seat) = self.seats.get_mut(slot as usize) {
+                let wait = seat.must_wait(holding.waiting, mark);
+                if seat.session.throttle(wait) {
+                    self.settle(slot);
+                }
+            }
+        }
+    }
+}
