@@ -1,6 +1,10 @@
-//! docs/limits.md names every field of `Limits`, with the default the code has and says it has.
+//! docs/limits.md names every field of `Limits`, with the default the code has and says it has, and
+//! with tests that it fires and that it does not.
+
+mod pages;
 
 use clws::Limits;
+use pages::{check_links, links, rows};
 use std::collections::BTreeMap;
 
 const SOURCE: &str = include_str!("../src/limits.rs");
@@ -76,4 +80,18 @@ fn every_field_and_its_default_is_in_the_table() {
 fn every_default_is_what_it_is_said_to_be() {
     let said = documented().into_iter().map(|(name, default)| (name, as_printed(&default)));
     assert_eq!(said.collect::<Defaults>(), printed());
+}
+
+#[test]
+fn every_limit_names_tests_that_it_fires_and_that_it_does_not() {
+    let (_, tests) = TABLE.split_once("## Tests").expect("the section");
+    let shown = check_links(tests);
+    let rows: Vec<_> = rows(tests).into_iter().filter(|cells| cells.len() == 3).collect();
+    let mut named: Vec<_> = rows.iter().map(|cells| cells[0].clone()).collect();
+    named.sort();
+    assert_eq!(named, printed().into_keys().collect::<Vec<_>>());
+    for cells in &rows {
+        assert!(!links(&cells[1]).is_empty() && !links(&cells[2]).is_empty(), "{}", cells[0]);
+    }
+    assert!(shown >= 2 * rows.len(), "the links were found: {shown}");
 }
