@@ -40,8 +40,6 @@ pub(super) struct Live {
     /// Beside `leaving`, not in it: there it would cost four bytes.
     pub(super) step: Step,
     cause: Option<Cause>,
-    /// The bytes it holds from the first to the last moment.
-    kept: u32,
     said: Option<Box<(u16, String)>>,
     pub(super) overrun: bool,
     /// User code was told of backpressure and waits for `drained`.
@@ -57,9 +55,7 @@ impl Live {
         now: Instant,
     ) -> Self {
         let leaving = Leaving::new(&client.0.limits, place.epoch(), client.id(), now);
-        let kept = size_of::<Shared>() + client.0.request.memory();
         Self {
-            kept: u32::try_from(kept).unwrap_or(u32::MAX),
             client,
             connection,
             contexts,
@@ -109,7 +105,8 @@ impl Live {
     #[inline]
     pub(super) fn holding(&self) -> Holding {
         let own = self.contexts.as_ref().map_or(0, |contexts| contexts.memory());
-        let kept = self.kept as usize + own + self.connection.history();
+        let lasting = size_of::<Shared>() + self.client.0.request.memory();
+        let kept = lasting + own + self.connection.history();
         Holding { kept, waiting: self.connection.buffered(), shared: 0 }
     }
 
