@@ -109,7 +109,7 @@ impl World {
         let turn_messages = [1, 3, 32][random.below(3)];
         let limits = Limits { turn_messages, ..limits(SendPolicy::Disconnect) };
         let settings = Settings { limits, versions, ..Settings::default() };
-        let hub = Arc::new(Hub::new(settings, routes(&book)));
+        let hub = Arc::new(Hub::counting(settings, routes(&book), Arc::default()));
         let now = Instant::now();
         let count = 1 + random.below(2);
         let workers = (0..count).map(|_| Worker::new(Arc::clone(&hub), now)).collect();
