@@ -200,9 +200,14 @@ fn explain(error: &Error) -> String {
             io::ErrorKind::NotFound if address.starts_with("systemd") => {
                 "a service manager passes sockets on, by LISTEN_FDS"
             }
-            io::ErrorKind::AddrInUse if address.starts_with(UNIX) => {
-                "another program listens there, or it is another kind of file"
-            }
+            kind if address.starts_with(UNIX) => match kind {
+                io::ErrorKind::AddrInUse => {
+                    "another program listens there, or it is another kind of file"
+                }
+                io::ErrorKind::NotFound => "make its directory first",
+                io::ErrorKind::PermissionDenied => "choose a directory that may be written to",
+                _ => "give a short path, as unix:/run/clws.sock",
+            },
             io::ErrorKind::AddrInUse => "another program listens there; choose another port",
             io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose another",
             io::ErrorKind::AddrNotAvailable => "this machine does not have that address",

@@ -310,6 +310,8 @@ fn it_listens_on_a_file() {
     stream.read_to_string(&mut page).expect("a page and the end");
     assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("<html"), "{page}");
     fails(&["serve", "--listen", &listen], 1, &listen);
+    let nowhere = format!("{listen}.nowhere/socket");
+    fails(&["serve", "--listen", &nowhere], 1, "make its directory first");
     assert_eq!(serving.raw("/echo").host(), serving.addresses[0].to_string());
     serving.signal("TERM");
     assert_eq!(serving.wait().code(), Some(0));
