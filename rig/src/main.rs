@@ -66,7 +66,7 @@ fn main() -> ExitCode {
 fn run(words: &[&str]) -> Result<()> {
     let mut plan =
         Plan { short: false, clws: "target/release/clws".into(), output: "target/rig".into() };
-    let mut chosen = Vec::new();
+    let (mut chosen, mut left_out) = (Vec::new(), Vec::new());
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut path = || words.next().map(PathBuf::from).ok_or(format!("{word} needs a path"));
@@ -74,16 +74,18 @@ fn run(words: &[&str]) -> Result<()> {
             "--short" => plan.short = true,
             "--server" => plan.clws = path()?,
             "--output" => plan.output = path()?,
+            "--without" => left_out.extend(words.next().map(|id| id.to_uppercase())),
             id => chosen.push(id.to_uppercase()),
         }
     }
     let known = |id: &String| SCENARIOS.iter().any(|one| one.id == id);
-    if let Some(unknown) = chosen.iter().find(|id| !known(id)) {
+    if let Some(unknown) = chosen.iter().chain(&left_out).find(|id| !known(id)) {
         let ids: Vec<_> = SCENARIOS.iter().map(|one| one.id).collect();
         return Err(format!("no scenario {unknown:?}; there are {}", ids.join(", ")));
     }
     let create = |error| format!("cannot create {}: {error}", plan.output.display());
     std::fs::create_dir_all(&plan.output).map_err(create)?;
-    let wanted = |id: &str| chosen.is_empty() || chosen.iter().any(|one| one == id);
+    let named = |ids: &[String], id| ids.iter().any(|one| one == id);
+    let wanted = |id| (chosen.is_empty() || named(&chosen, id)) && !named(&left_out, id);
     report::run_all(&plan, SCENARIOS.iter().copied().filter(|one| wanted(one.id)))
 }

@@ -134,7 +134,16 @@ fn line(id: &str, seconds: f64, outcome: &Result<Outcome>) -> (bool, String) {
     (passes, format!("{id:<5} {verdict} {seconds:>4.0} s  {text}"))
 }
 
-/// Runs scenarios one after the other; an error says how many failed.
+/// Whether nothing but times missed their bounds. Other programs on the machine may have had a part
+/// in that, so it is worth a second look.
+fn missed_times_alone(outcome: &Result<Outcome>) -> bool {
+    let Ok(Outcome::Measured(figures)) = outcome else { return false };
+    let mut missed = figures.iter().filter(|figure| !figure.passes()).peekable();
+    missed.peek().is_some() && missed.all(|figure| figure.timed)
+}
+
+/// Runs scenarios one after the other, one that misses only its times once more; an error says how
+/// many failed.
 pub(crate) fn run_all<'a>(
     plan: &Plan,
     scenarios: impl Iterator<Item = &'a Scenario>,
@@ -143,11 +152,19 @@ pub(crate) fn run_all<'a>(
     let mut results = Vec::new();
     let mut failed = Vec::new();
     for scenario in scenarios {
-        let begun = Instant::now();
-        let outcome = (scenario.run)(plan);
-        let seconds = begun.elapsed().as_secs_f64();
-        let (passes, line) = line(scenario.id, seconds, &outcome);
-        println!("{line}");
+        let measure = || {
+            let begun = Instant::now();
+            let outcome = (scenario.run)(plan);
+            let seconds = begun.elapsed().as_secs_f64();
+            let (passes, line) = line(scenario.id, seconds, &outcome);
+            println!("{line}");
+            (outcome, seconds, passes, line)
+        };
+        let mut measured = measure();
+        if missed_times_alone(&measured.0) {
+            measured = measure();
+        }
+        let (outcome, seconds, passes, line) = measured;
         let figures = match &outcome {
             Ok(Outcome::Measured(figures)) => figures.iter().map(Figure::json).collect(),
             _ => Vec::new(),
@@ -176,6 +193,17 @@ mod tests {
         assert!(!Figure::at_most("a", f64::NAN, 1.0, "s").passes());
         assert!(!Figure::exactly("a", f64::NAN, 1.0).passes());
         assert!(Figure::told("a", 1.0, "s").passes());
+    }
+
+    #[test]
+    fn only_times_are_worth_a_second_look() {
+        let time = |value| Figure::at_most("p99", value, 10.0, "ms").timed();
+        let lost = |count| Figure::exactly("faults", count, 0.0);
+        let missed = |figures| missed_times_alone(&Ok(Outcome::Measured(figures)));
+        assert!(missed(vec![time(11.0), lost(0.0)]));
+        assert!(!missed(vec![time(11.0), lost(1.0)]));
+        assert!(!missed(vec![time(9.0), lost(1.0)]));
+        assert!(!missed(vec![time(9.0), lost(0.0)]));
     }
 
     #[test]

@@ -59,7 +59,7 @@ const CHORES: &[Chore] = &[
     },
     Chore {
         name: "rig",
-        options: "[--short] [--server PATH] [ID...]",
+        options: "[--short] [--without ID] [ID...]",
         summary: "measure hostile and faulty peers against a server process; Linux",
         run: chores::rig,
     },
