@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clws::{Client, Origin, Reject, Resource};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::fd::OwnedFd;
 use rustix::net::{SendFlags, send};
 
 use crate::broadcast::{DRIVE, RECEIVE, TEXT};
@@ -27,31 +28,38 @@ pub(super) fn serve_bare(address: SocketAddr) -> Result<()> {
     let mut buffer = [0; 4096];
     loop {
         epoll::wait(&epoll, spare_capacity(&mut events), None)?;
-        for event in events.drain(..) {
-            let token = event.data.u64();
-            if token != LISTENER {
-                rustix::io::read(&clients[token as usize], &mut buffer)?;
-                // The first connection was made to see whether the server is up.
-                let drivers = [0, token as usize];
-                let receivers = clients.iter().enumerate();
-                for (_, receiver) in receivers.filter(|(index, _)| !drivers.contains(index)) {
-                    send(receiver, &frame, SendFlags::NOSIGNAL)?;
-                }
+        // Whoever connected before the trigger was sent is to hear of it.
+        accept_all(&listener, &epoll, &mut clients)?;
+        for token in events.drain(..).map(|event| event.data.u64()) {
+            if token == LISTENER {
                 continue;
             }
-            loop {
-                let stream = match listener.accept() {
-                    Ok((stream, _)) => stream,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(error),
-                };
-                stream.set_nonblocking(true)?;
-                stream.set_nodelay(true)?;
-                let data = EventData::new_u64(clients.len() as u64);
-                epoll::add(&epoll, &stream, data, EventFlags::IN | EventFlags::ET)?;
-                clients.push(stream);
+            if rustix::io::read(&clients[token as usize], &mut buffer)? == 0 {
+                // Who leaves triggers nothing.
+                continue;
+            }
+            // The first connection was made to see whether the server is up.
+            let drivers = [0, token as usize];
+            let receivers = clients.iter().enumerate();
+            for (_, receiver) in receivers.filter(|(index, _)| !drivers.contains(index)) {
+                send(receiver, &frame, SendFlags::NOSIGNAL)?;
             }
         }
+    }
+}
+
+fn accept_all(listener: &TcpListener, epoll: &OwnedFd, clients: &mut Vec<TcpStream>) -> Result<()> {
+    loop {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        let data = EventData::new_u64(clients.len() as u64);
+        epoll::add(epoll, &stream, data, EventFlags::IN | EventFlags::ET)?;
+        clients.push(stream);
     }
 }
 
