@@ -4,7 +4,7 @@
 //! one buffer for all clients, one read and one write per readable socket; what a full socket
 //! does not take is kept for that client, which is read again only when it is gone.
 
-use std::io::{ErrorKind, Result};
+use std::io::Result;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 
@@ -48,14 +48,7 @@ struct Clients {
 impl Clients {
     fn accept(&mut self, listener: &TcpListener, epoll: &OwnedFd) -> Result<()> {
         let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        loop {
-            let stream = match listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            stream.set_nonblocking(true)?;
-            stream.set_nodelay(true)?;
+        while let Some(stream) = super::accept_next(listener)? {
             let token = self.free.pop().unwrap_or(self.slots.len());
             epoll::add(epoll, &stream, EventData::new_u64(token as u64), interest)?;
             if token == self.slots.len() {
@@ -63,6 +56,7 @@ impl Clients {
             }
             self.slots[token] = Some(Client { stream, unsent: Vec::new(), sent: 0 });
         }
+        Ok(())
     }
 
     fn serve(&mut self, token: usize, flags: EventFlags, buffer: &mut [u8]) {

@@ -59,18 +59,12 @@ fn accept(
     clients: &mut Vec<Option<Client>>,
 ) -> Result<()> {
     let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-    loop {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
+    while let Some(stream) = super::accept_next(listener)? {
         epoll::add(epoll, &stream, EventData::new_u64(clients.len() as u64), interest)?;
         let conn = UnbufferedServerConnection::new(Arc::clone(config)).map_err(Error::other)?;
         clients.push(Some(Client { stream, conn, partial: Vec::new(), unsent: Vec::new() }));
     }
+    Ok(())
 }
 
 /// What all clients share.

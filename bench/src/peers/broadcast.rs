@@ -1,6 +1,6 @@
 //! One message to many clients, bare and by clws: whoever writes first drives, the others receive.
 
-use std::io::{ErrorKind, Result};
+use std::io::Result;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -49,18 +49,12 @@ pub(super) fn serve_bare(address: SocketAddr) -> Result<()> {
 }
 
 fn accept_all(listener: &TcpListener, epoll: &OwnedFd, clients: &mut Vec<TcpStream>) -> Result<()> {
-    loop {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
+    while let Some(stream) = super::accept_next(listener)? {
         let data = EventData::new_u64(clients.len() as u64);
         epoll::add(epoll, &stream, data, EventFlags::IN | EventFlags::ET)?;
         clients.push(stream);
     }
+    Ok(())
 }
 
 type Receivers = Arc<Mutex<Vec<Client>>>;

@@ -126,3 +126,16 @@ where
         }
     }
 }
+
+/// The next connection that waits, set up as all servers have them.
+fn accept_next(listener: &std::net::TcpListener) -> Result<Option<std::net::TcpStream>> {
+    match listener.accept() {
+        Ok((stream, _)) => {
+            stream.set_nonblocking(true)?;
+            stream.set_nodelay(true)?;
+            Ok(Some(stream))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
