@@ -45,6 +45,12 @@ impl Pool {
         }
     }
 
+    /// Frees the buffers that are spare.
+    pub fn clear(&mut self) {
+        self.spare.clear();
+        self.kept = 0;
+    }
+
     /// What compressed messages are inflated with; made when the first one comes.
     pub fn codecs(&mut self) -> &mut Codecs {
         // The level is for compressing, which connections do not do.
@@ -71,6 +77,16 @@ mod tests {
         assert_eq!(pool.kept(), capacity);
         let again = pool.take();
         assert_eq!((again.len(), again.capacity(), pool.kept()), (0, capacity, 0));
+    }
+
+    #[test]
+    fn what_is_spare_can_be_freed() {
+        let mut pool = Pool::new(1000);
+        pool.give(Vec::with_capacity(600));
+        pool.clear();
+        assert_eq!((pool.kept(), pool.take().capacity()), (0, 0));
+        pool.give(Vec::with_capacity(900));
+        assert_eq!(pool.kept(), 900);
     }
 
     #[test]

@@ -7,13 +7,15 @@ mod common;
 #[path = "common/gate.rs"]
 mod gate;
 
-use clws::{Cause, Client, DeflateConfig, Limits, Listener, Origin, Server, send_binary_to};
+use clws::{
+    Cause, Client, DeflateConfig, Limits, Listener, Origin, Server, ServerHandle, send_binary_to,
+};
 use common::packed::{Packed, TAKEOVER};
 use common::raw::{BINARY, FIN, Raw, header, request};
 use common::{Events, Heard, Recorder, Running, await_that, echo, listen, narrow};
 use gate::Gate;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 const KIB: usize = 1024;
@@ -151,6 +153,53 @@ fn healthy_clients_give_way_to_nothing() {
     let metrics = server.handle.metrics();
     assert_eq!((metrics.memory_refused, metrics.memory_shed), (0, 0));
     drop(clients);
+    await_that("nothing is held", || held(&server) == 0);
+}
+
+/// Each of many that do not read asks for as much as the budget would allow a few, all in the same
+/// turn of their worker: no more is held than the budget and what one of them asked for last.
+#[test]
+fn who_asks_at_the_same_time_does_not_get_past_the_budget() {
+    const ASKING: usize = 30;
+    let (gate, most) = (Gate::shut(), Arc::new(AtomicUsize::new(0)));
+    let (passes, seen) = (gate.clone(), Arc::clone(&most));
+    let handle = Arc::new(OnceLock::<ServerHandle>::new());
+    let looks = Arc::clone(&handle);
+    let (recorder, events) = Recorder::new(move |client, heard| {
+        // What was held at the end of the turn before.
+        let held = looks.get().map_or(0, |handle| handle.metrics().memory_held);
+        seen.fetch_max(held as usize, Ordering::Relaxed);
+        match heard {
+            Heard::Text("hold") => passes.pass(),
+            Heard::Text(text) => _ = client.send_text(text),
+            Heard::Binary(_) => _ = client.send_binary(&vec![0; MIB]),
+            _ => {}
+        }
+    });
+    let server = Server::builder().workers(1).limits(limits());
+    let server = Running::start(server.resource("/", Origin::any(), recorder));
+    let _one = alone(&server);
+    assert!(handle.set(server.handle.clone()).is_ok());
+    let mut healthy = server.raw("/");
+    let mut raws: Vec<_> = (0..ASKING).map(|_| narrow(server.address)).collect();
+    for raw in &mut raws {
+        raw.upgrade("/", "");
+        events.skip_to_connected();
+    }
+    healthy.text("hold");
+    for raw in &mut raws {
+        raw.send_frame(FIN | BINARY, b"much");
+        raw.send_frame(FIN | BINARY, b"more");
+    }
+    gate.open();
+    await_that("some are closed", || server.handle.metrics().memory_shed > 0);
+    for _ in 0..20 {
+        healthy.text("still there");
+        assert_eq!(healthy.frame().text(), "still there");
+    }
+    let most = most.load(Ordering::Relaxed);
+    assert!((BUDGET..BUDGET + 3 * MIB).contains(&most), "{most} bytes were held");
+    drop((healthy, raws));
     await_that("nothing is held", || held(&server) == 0);
 }
 

@@ -137,6 +137,72 @@ fn each_worker_gives_up_its_part_and_none_its_small_ones() {
     leave(light, &small);
 }
 
+#[test]
+fn a_turn_that_spends_the_budget_reads_no_more_and_is_reviewed_at_once() {
+    let (budget, mut other) = budget();
+    let (mut ledger, mut clients) = worker(&budget, &[100 * KIB]);
+    let start = Instant::now();
+    other.set(500 * KIB);
+    assert_eq!(ledger.settle(start), Some(Level::Near));
+    ledger.review(Level::Near, &mut clients);
+    assert!(!ledger.turns_away());
+    ledger.replace(0, 200 * KIB);
+    assert!(ledger.turns_away());
+    clients.push((1, Holding { waiting: 200 * KIB, ..Holding::default() }));
+    assert_eq!(ledger.settle(start), Some(Level::Over), "no tick is over");
+    assert_eq!(ledger.review(Level::Over, &mut clients), [1]);
+    // What was too much is not there for others when it comes back.
+    ledger.replace(200 * KIB, 199 * KIB);
+    assert!(!ledger.turns_away());
+    ledger.replace(199 * KIB, 300 * KIB);
+    assert!(ledger.turns_away());
+    ledger.settle(start);
+    ledger.replace(300 * KIB, 200 * KIB);
+    assert!(ledger.turns_away(), "the ceiling does not rise with what is above it");
+    ledger.replace(200 * KIB, 0);
+    ledger.settle(start);
+    assert_eq!((ledger.settle(start), ledger.turns_away()), (None, false));
+    ledger.replace(100 * KIB, 0);
+}
+
+/// Else it would be read again only when memory is short once more.
+#[test]
+fn who_was_turned_away_is_looked_at_even_if_memory_came_back() {
+    let (budget, _) = budget();
+    let mut ledger = Ledger::new(&budget, || {});
+    ledger.replace(0, LIMIT);
+    assert!(ledger.turns_away());
+    ledger.replace(LIMIT, 0);
+    assert_eq!(ledger.settle(Instant::now()), Some(Level::Ease));
+    assert_eq!(ledger.settle(Instant::now()), None);
+}
+
+#[test]
+fn a_worker_that_can_give_nothing_up_waits_for_the_others() {
+    let (budget, mut other) = budget();
+    let now = Instant::now();
+    let woken = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&woken);
+    let mut light = Ledger::new(&budget, move || _ = counts.fetch_add(1, Ordering::Relaxed));
+    let (mut heavy, mut large) = worker(&budget, &[100 * KIB; 2]);
+    other.set(LIMIT - 200 * KIB);
+    heavy.settle(now);
+    heavy.review(Level::Over, &mut large);
+    let mut small = [(0, Holding { kept: KIB, ..Holding::default() })];
+    light.replace(0, KIB);
+    assert_eq!(light.settle(now), Some(Level::Over));
+    assert_eq!(light.review(Level::Over, &mut small), []);
+    assert!(light.turns_away());
+    assert_eq!(light.settle(now), None, "it does not spin");
+    let before = woken.load(Ordering::Relaxed);
+    heavy.replace(100 * KIB, 0);
+    heavy.settle(now);
+    assert_eq!(woken.load(Ordering::Relaxed), before + 1);
+    assert_eq!(light.settle(now), Some(Level::Full));
+    light.replace(KIB, 0);
+    heavy.replace(100 * KIB, 0);
+}
+
 /// What many clients wait for is held once, but it makes those large for whom it waits.
 #[test]
 fn what_is_shared_counts_for_the_order_alone() {

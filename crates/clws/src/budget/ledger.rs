@@ -43,6 +43,12 @@ pub(crate) struct Ledger {
     held: usize,
     /// What of that is published.
     charge: Charge,
+    /// From so much held on the budget is spent, by what others held at the end of the last turn.
+    ceiling: usize,
+    /// A client was not read from because of that.
+    turned_away: bool,
+    /// Although the budget was spent, nobody was found who could give way.
+    fruitless: bool,
     /// When its clients are looked at again, while memory is short.
     review: Option<Instant>,
     mark: usize,
@@ -57,8 +63,17 @@ impl Ledger {
             longest: AtomicUsize::new(0),
         });
         budget.members().push(Arc::clone(&member));
-        let charge = Charge::new(budget.total(), 0);
-        Self { budget: Arc::clone(budget), member, held: 0, charge, review: None, mark: usize::MAX }
+        Self {
+            budget: Arc::clone(budget),
+            member,
+            held: 0,
+            charge: Charge::new(budget.total(), 0),
+            ceiling: budget.ceiling(0),
+            turned_away: false,
+            fruitless: false,
+            review: None,
+            mark: usize::MAX,
+        }
     }
 
     /// A client that held `before` bytes holds `now` bytes.
@@ -73,16 +88,29 @@ impl Ledger {
         self.mark
     }
 
+    /// Whether a client must wait for the next review instead of being read from: what was served
+    /// in this turn has used the budget up.
+    #[inline]
+    pub(crate) fn turns_away(&mut self) -> bool {
+        let spent = self.held >= self.ceiling;
+        self.turned_away |= spent;
+        spent
+    }
+
     /// Publishes what is held, at the end of a turn; says how short memory is when the clients are
-    /// to be looked at: in ticks, and once more when it suffices again.
+    /// to be looked at: at once where some of them can give way or wait in vain, else in ticks, and
+    /// once more when it suffices again.
     #[inline]
     pub(crate) fn settle(&mut self, now: Instant) -> Option<Level> {
         self.charge.set(self.held);
         let level = self.budget.judge(now);
+        self.ceiling = self.budget.ceiling(self.held);
+        let urgent = if level < Level::Over { self.turned_away } else { !self.fruitless };
         let due = self.review.map_or(level > Level::Ease, |at| now >= at);
-        if !due {
+        if !due && !urgent {
             return None;
         }
+        self.turned_away = false;
         self.review = (level > Level::Ease).then(|| now + TICK);
         Some(level)
     }
@@ -92,8 +120,8 @@ impl Ledger {
         self.review.map(|at| at.saturating_duration_since(now))
     }
 
-    /// Sets the mark by all clients of this worker, and names those that must go: the largest, as
-    /// many as bring this worker's part of the total down again.
+    /// Sets the mark by all clients of this worker, puts them in order, the largest first, and
+    /// names those that must go: as many as bring this worker's part of the total down again.
     pub(crate) fn review(&mut self, level: Level, clients: &mut [(u32, Holding)]) -> Vec<u32> {
         let most = |of: fn(&Holding) -> usize| clients.iter().map(|(_, one)| of(one)).max();
         let heaviest = most(Holding::weight).unwrap_or(0);
@@ -102,18 +130,24 @@ impl Ledger {
         self.member.longest.store(longest, Ordering::Relaxed);
         let (heaviest, longest) = self.largest_of_all();
         self.mark = if level > Level::Ease { (longest / 2).max(LEAST_MARK) } else { usize::MAX };
+        clients.sort_unstable_by_key(|(_, one)| Reverse(one.weight()));
+        self.fruitless = false;
         if level < Level::Over {
             return Vec::new();
         }
         let part = self.part();
-        clients.sort_unstable_by_key(|(_, one)| Reverse(one.weight()));
         let mut freed = 0;
         let goes = clients.iter().take_while(|(_, one)| {
             let goes = freed < part && one.weight() >= heaviest / 2;
             freed += one.own();
             goes
         });
-        goes.map(|(slot, _)| *slot).collect()
+        let shed: Vec<_> = goes.map(|(slot, _)| *slot).collect();
+        if shed.is_empty() {
+            self.fruitless = true;
+            self.budget.await_room();
+        }
+        shed
     }
 
     /// The weight of the heaviest client of all workers, and the most that waits for one.

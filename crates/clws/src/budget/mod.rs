@@ -139,6 +139,8 @@ pub(crate) struct Budget {
     /// What the log was told of that last.
     told: AtomicBool,
     told_at: Mutex<Option<Instant>>,
+    /// A worker waits until less is held than the limit, and can do nothing for it.
+    awaited: AtomicBool,
     members: Mutex<Vec<Arc<Member>>>,
 }
 
@@ -151,6 +153,7 @@ impl Budget {
             short: AtomicBool::new(false),
             told: AtomicBool::new(false),
             told_at: Mutex::new(None),
+            awaited: AtomicBool::new(false),
             members: Mutex::default(),
         }
     }
@@ -173,6 +176,12 @@ impl Budget {
         }
     }
 
+    /// How many bytes who holds `own` of the total may hold, if the others hold what they do now.
+    fn ceiling(&self, own: usize) -> usize {
+        let others = self.total.bytes().saturating_sub(own);
+        self.limit.saturating_sub(others)
+    }
+
     fn is_short(&self) -> bool {
         self.short.load(Ordering::Relaxed)
     }
@@ -182,17 +191,29 @@ impl Budget {
         self.level() >= Level::Full
     }
 
+    /// Has all workers woken once less is held than the limit.
+    fn await_room(&self) {
+        self.awaited.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody waits for that; it is told once.
+    fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Relaxed) && self.awaited.swap(false, Ordering::Relaxed)
+    }
+
     fn members(&self) -> MutexGuard<'_, Vec<Arc<Member>>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Judges anew; when memory becomes short, every worker learns of it, as one that sleeps may
-    /// hold the most.
+    /// hold the most, and when there is some again, those that wait for it.
     #[inline]
     fn judge(&self, now: Instant) -> Level {
         let level = self.level();
         let short = level > Level::Ease;
-        if short != self.is_short() && self.short.swap(short, Ordering::Relaxed) != short && short {
+        let begins =
+            short != self.is_short() && self.short.swap(short, Ordering::Relaxed) != short && short;
+        if begins || (level < Level::Over && self.is_awaited()) {
             self.members().iter().for_each(|member| member.wake());
         }
         if short != self.told.load(Ordering::Relaxed) {

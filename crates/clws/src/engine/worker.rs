@@ -57,7 +57,12 @@ impl Seat {
     /// Whether nothing is to be read for want of memory. A peer that is gone is read to its end,
     /// or it would not be noticed.
     fn must_wait(&self, waiting: usize, mark: usize) -> bool {
-        waiting >= mark && !self.end_waits && self.last_reads == 0
+        waiting >= mark && !self.is_ending()
+    }
+
+    /// Whether what the socket holds is all that will come.
+    fn is_ending(&self) -> bool {
+        self.end_waits || self.last_reads > 0
     }
 
     /// Counts a read; whether it was the last.
@@ -221,7 +226,10 @@ impl Worker {
             seat.session.handle_writable(&mut self.kit, &mut &seat.stream);
         }
         // What was left of the turn before comes first, and may have been all of this one's share.
-        if seat.readable && seat.session.wants_read() && self.kit.share > 0 {
+        let reads = seat.readable && seat.session.wants_read() && self.kit.share > 0;
+        if reads && !seat.is_ending() && self.ledger.turns_away() {
+            seat.session.throttle(true);
+        } else if reads {
             seat.readable = false;
             // More than is expected, so that a frame's end does not look like a full buffer.
             let turn = self.kit.hub.limits.turn_bytes;

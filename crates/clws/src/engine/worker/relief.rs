@@ -15,8 +15,13 @@ impl Worker {
                 self.settle(slot);
             }
         }
+        if level > Level::Ease {
+            // What those that went leave behind is not kept for others.
+            self.kit.pool.clear();
+        }
         let mark = self.ledger.mark();
-        for (slot, holding) in clients {
+        // Those that hold little have the first turn of what memory there is.
+        for (slot, holding) in clients.into_iter().rev() {
             if let Some(seat) = self.seats.get_mut(slot as usize) {
                 let wait = seat.must_wait(holding.waiting, mark);
                 if seat.session.throttle(wait) {
