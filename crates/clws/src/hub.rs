@@ -27,6 +27,11 @@ use std::time::Instant;
 /// The largest buffer of an emptied send queue that is kept for the next client, in bytes.
 const MAX_SPARE_QUEUE: usize = 256 * 1024;
 
+/// Where the memory budget is below the first, the system is to keep no more of a connection than
+/// the second, in bytes: left alone it may keep ten times the budget for a few hundred peers.
+const SMALL_BUDGET: usize = 128 * 1024 * 1024;
+const SMALL_BUFFERS: usize = 64 * 1024;
+
 /// One server, as its sessions see it.
 #[derive(Debug)]
 pub(crate) struct Hub {
@@ -112,6 +117,12 @@ impl Hub {
         let next = Arc::new(Plan::new(drain, plan.as_deref(), now));
         tell(&next);
         *plan = Some(next);
+    }
+
+    /// See [`Limits::socket_buffers`].
+    pub(crate) fn socket_buffers(&self) -> Option<usize> {
+        let small = self.budget.limit() < SMALL_BUDGET;
+        self.limits.socket_buffers.or(small.then_some(SMALL_BUFFERS))
     }
 
     pub(crate) fn metrics(&self) -> Metrics {

@@ -66,6 +66,11 @@ pub struct Limits {
     /// holders are not read from, then new clients get 503; at it the largest holders are closed
     /// with 1013. Default `None`: a quarter of the memory of the machine or the control group.
     pub memory_budget: Option<usize>,
+    /// Bytes that the system keeps of each TCP connection and direction, at least 4 KiB: of what
+    /// came and was not read about twice as many, and on Linux of what waits and is not on its way.
+    /// Default `None`: 64 KiB where the memory budget is below 128 MiB, else as the system decides,
+    /// which may be several MiB.
+    pub socket_buffers: Option<usize>,
     /// The most messages and control frames of one client that are delivered before others have
     /// their turn; of those put together or inflated at most `turn_bytes`, or one. Default 32.
     pub turn_messages: usize,
@@ -127,6 +132,7 @@ impl Default for Limits {
             ping_interval: Some(Duration::from_secs(25)),
             pong_timeout: Duration::from_secs(20),
             memory_budget: None,
+            socket_buffers: None,
             turn_messages: 32,
             turn_bytes: 64 * KIB,
             idle_timeout: None,
@@ -146,6 +152,9 @@ impl Limits {
         }
         if self.memory_budget.is_some_and(|bytes| bytes < MIB) {
             return Err(Error::Limits("memory_budget must be at least 1 MiB"));
+        }
+        if self.socket_buffers.is_some_and(|bytes| bytes < 4 * KIB) {
+            return Err(Error::Limits("socket_buffers must be at least 4 KiB"));
         }
         if self.turn_messages == 0 || !(1..=MAX_TURN_BYTES).contains(&self.turn_bytes) {
             let rule = "turn_messages must be at least 1, and turn_bytes from 1 to 16 MiB";

@@ -176,6 +176,11 @@ impl Budget {
         }
     }
 
+    /// How many bytes may be held.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// How many bytes who holds `own` of the total may hold, if the others hold what they do now.
     fn ceiling(&self, own: usize) -> usize {
         let others = self.total.bytes().saturating_sub(own);

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::peer::Peer;
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token, event};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -56,6 +56,20 @@ impl Listening {
     pub(crate) fn adopt_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self::Unix(mio::net::UnixListener::from_std(listener), None))
+    }
+
+    /// Bounds what the system keeps of each connection that is accepted from now on, in bytes for
+    /// each direction. What is on its way to a peer that takes it is not bounded, so that far peers
+    /// are served as fast. Unix-domain sockets have bounds of their own.
+    pub(super) fn bound_buffers(&self, bytes: usize) -> io::Result<()> {
+        let listener = match self {
+            Self::Tcp(listener) => SockRef::from(listener),
+            #[cfg(unix)]
+            Self::Unix(..) => return Ok(()),
+        };
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        listener.set_tcp_notsent_lowat(u32::try_from(bytes).unwrap_or(u32::MAX))?;
+        listener.set_recv_buffer_size(bytes)
     }
 
     /// The next connection that waits, and whose it is.
@@ -117,4 +131,22 @@ fn bind_to(address: SocketAddr, backlog: i32) -> io::Result<Listening> {
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
     Listening::adopt(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    #[test]
+    fn what_is_accepted_has_the_buffers_that_were_asked_for() {
+        let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = own.local_addr().unwrap();
+        let listening = Listening::adopt(own).unwrap();
+        listening.bound_buffers(16 * 1024).unwrap();
+        let _client = TcpStream::connect(address).unwrap();
+        // Linux sets its own overhead aside.
+        let (stream, _) = listening.accept().unwrap();
+        assert!(stream.receive_buffer() <= 2 * 16 * 1024, "{}", stream.receive_buffer());
+    }
 }

@@ -47,6 +47,9 @@ impl Engine {
         listeners: Vec<(Listening, Transport)>,
         workers: usize,
     ) -> Result<Self> {
+        if let Some(bytes) = hub.socket_buffers() {
+            listeners.iter().try_for_each(|(listener, _)| listener.bound_buffers(bytes))?;
+        }
         let workers: Vec<Worker> =
             (0..workers).map(|_| Worker::new(Arc::clone(&hub))).collect::<io::Result<_>>()?;
         let mailboxes: Vec<_> = workers.iter().map(Worker::mailbox).collect();
