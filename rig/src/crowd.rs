@@ -152,12 +152,40 @@ impl Crowd {
 
     /// Begins a connection; `first` is sent as soon as it stands. Gives the member's index.
     pub(crate) fn connect(&mut self, address: SocketAddr, first: &[u8]) -> io::Result<usize> {
+        let index = self.members.len();
+        let member = self.member(index, address, first)?;
+        self.members.push(member);
+        Ok(index)
+    }
+
+    /// Has everybody whose connection ended come again, and others until there are `count`; gives
+    /// how many came.
+    pub(crate) fn fill(
+        &mut self,
+        address: SocketAddr,
+        count: usize,
+        first: &[u8],
+    ) -> io::Result<usize> {
+        let mut came = 0;
+        for index in 0..self.members.len() {
+            if !self.members[index].is_open() {
+                self.members[index] = self.member(index, address, first)?;
+                came += 1;
+            }
+        }
+        while self.members.len() < count {
+            self.connect(address, first)?;
+            came += 1;
+        }
+        Ok(came)
+    }
+
+    fn member(&self, index: usize, address: SocketAddr, first: &[u8]) -> io::Result<Member> {
         let mut stream = TcpStream::connect(address)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let index = self.members.len();
         self.poll.registry().register(&mut stream, Token(index), interest)?;
         let _ = stream.set_nodelay(true);
-        self.members.push(Member {
+        Ok(Member {
             stream: Some(stream),
             waiting: first.to_vec(),
             sent: 0,
@@ -169,8 +197,7 @@ impl Crowd {
             ended: None,
             failed: false,
             written: 0,
-        });
-        Ok(index)
+        })
     }
 
     /// Waits at most `patience` for sockets, and hands over each member that heard something.
@@ -186,6 +213,8 @@ impl Crowd {
         for event in &self.events {
             let Token(index) = event.token();
             let member = &mut self.members[index];
+            // All that one who is deaf learns of its end.
+            member.failed |= event.is_error();
             if event.is_writable() {
                 member.write();
             }

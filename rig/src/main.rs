@@ -13,6 +13,7 @@
 
 mod attack;
 mod crowd;
+mod group;
 mod innocents;
 mod peer;
 mod process;

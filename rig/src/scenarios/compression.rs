@@ -13,7 +13,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 const MIB: f64 = 1024.0 * 1024.0;
-const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+pub(super) const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 
 pub(super) const C2: Scenario = Scenario {
     id: "C2",
@@ -47,7 +47,7 @@ fn packed_zeros(mebibytes: usize) -> io::Result<Vec<u8>> {
 }
 
 /// 64 MiB of zeros in four fragments.
-fn bomb() -> io::Result<Vec<u8>> {
+pub(super) fn bomb() -> io::Result<Vec<u8>> {
     let packed = packed_zeros(64)?;
     let mut bytes = Vec::new();
     let quarters = packed.chunks(packed.len().div_ceil(4)).enumerate();

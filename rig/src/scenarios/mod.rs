@@ -9,6 +9,7 @@ mod floods;
 mod frames;
 mod life;
 mod link;
+mod memory;
 mod opening;
 mod operation;
 mod resources;
@@ -27,7 +28,7 @@ pub(crate) struct Scenario {
     pub(crate) attack: Option<fn(&Stage) -> io::Result<()>>,
 }
 
-pub(crate) const SCENARIOS: [&Scenario; 30] = [
+pub(crate) const SCENARIOS: [&Scenario; 31] = [
     &opening::A1,
     &opening::A2,
     &opening::A4,
@@ -49,6 +50,7 @@ pub(crate) const SCENARIOS: [&Scenario; 30] = [
     &life::E3,
     &life::E5,
     &resources::F1,
+    &memory::F3,
     &resources::F4,
     &operation::G1,
     &operation::G2,
