@@ -9,7 +9,7 @@ use crate::close::{CloseCode, CloseFrame};
 use crate::closing::Phase;
 use crate::deflate::Contexts;
 use crate::error::ProtocolError;
-use crate::frame::{self, FrameHeader, MAX_CONTROL, MAX_HEADER, OpCode};
+use crate::frame::{self, FrameHeader, MAX_CONTROL, MAX_HEADER, OpCode, SHORT_HEADER};
 use crate::mask::{self, MaskKey};
 use crate::message::{Message, Partial};
 use crate::pool::Pool;
@@ -105,6 +105,8 @@ pub struct Connection {
     round_trip: u32,
     header: [u8; MAX_HEADER],
     header_len: u8,
+    /// The longest payload that can be read without another look at the limits.
+    short_max: u8,
     close_sent: bool,
     ping_due: bool,
     current: Option<Current>,
@@ -127,7 +129,9 @@ impl Connection {
     }
 
     fn new(config: Arc<Config>, keys: Option<MaskKeys>, now: Instant) -> Self {
+        let longest = config.max_frame_size.min(config.max_message_size);
         Self {
+            short_max: u8::try_from(longest).unwrap_or(u8::MAX),
             config,
             keys,
             phase: Phase::Open,
@@ -168,12 +172,30 @@ impl Connection {
         pool: &mut Pool,
     ) -> Result<(usize, Option<Event<'a>>), ProtocolError> {
         self.last_input = now;
-        let result = self.read_frames(now, input, pool);
+        let short = if self.expects_message() { FrameHeader::parse_short(input) } else { None };
+        let result = match short {
+            Some((opcode, key, end)) if end - SHORT_HEADER <= usize::from(self.short_max) => {
+                let payload = input.get_mut(SHORT_HEADER..end).unwrap_or_default();
+                mask::apply(key, payload);
+                self.read_whole(opcode, payload).map(|event| (end, event))
+            }
+            _ => self.read_frames(now, input, pool),
+        };
         if let Err(error) = &result {
             self.fail(*error, now);
             self.discard(pool);
         }
         result
+    }
+
+    /// Whether the next byte begins a frame of a client's, and that may begin a message.
+    #[inline]
+    fn expects_message(&self) -> bool {
+        self.phase.is_open()
+            && self.header_len == 0
+            && self.current.is_none()
+            && self.message.is_none()
+            && self.keys.is_none()
     }
 
     #[inline]

@@ -12,6 +12,9 @@ pub const MAX_HEADER: usize = 14;
 /// The longest payload of a control frame in bytes (§5.5).
 pub const MAX_CONTROL: usize = 125;
 
+/// The header of a masked frame of at most 125 bytes.
+pub(crate) const SHORT_HEADER: usize = 6;
+
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
 const RSV2_RSV3: u8 = 0x30;
@@ -101,6 +104,22 @@ impl FrameHeader {
         };
         let header = Self { fin, rsv1: first & RSV1 != 0, opcode, mask, len };
         Ok(Some((header, bytes.len() - rest.len())))
+    }
+
+    /// The most frequent frame in one look: a whole message of a client's, uncompressed, of at most
+    /// 125 bytes, all of it in `bytes`. Gives its kind, its key and where it ends.
+    #[inline]
+    pub(crate) fn parse_short(bytes: &[u8]) -> Option<(OpCode, MaskKey, usize)> {
+        let ([first, second], rest) = bytes.split_first_chunk::<2>()?;
+        let opcode = match first {
+            0x81 => OpCode::Text,
+            0x82 => OpCode::Binary,
+            _ => return None,
+        };
+        let key = *rest.first_chunk::<4>()?;
+        let len = usize::from(second ^ MASKED);
+        let end = SHORT_HEADER + len;
+        (len <= MAX_CONTROL && end <= bytes.len()).then_some((opcode, key, end))
     }
 
     /// Appends the header's bytes, the length in its shortest form.

@@ -265,9 +265,12 @@ impl Kit {
     /// as those fit into their part of `turn_bytes`.
     #[inline]
     pub(crate) fn charge(&mut self, bytes: usize) {
-        let limits = &self.hub.limits;
-        let parts = bytes.saturating_mul(limits.turn_messages) / limits.turn_bytes;
-        self.share = self.share.saturating_sub(parts.max(1));
+        let mut parts = 1;
+        if bytes > 0 {
+            let limits = &self.hub.limits;
+            parts = (bytes.saturating_mul(limits.turn_messages) / limits.turn_bytes).max(1);
+        }
+        self.share = self.share.saturating_sub(parts);
     }
 
     /// An empty send queue, with the memory of an earlier use.
