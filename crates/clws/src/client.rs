@@ -48,6 +48,15 @@ pub(crate) enum Mail {
 }
 
 impl Mail {
+    /// What goes out as it is.
+    pub(crate) fn frames(&self) -> Option<&[u8]> {
+        match self {
+            Self::Frames(frames) => Some(frames),
+            Self::Shared(frames) => Some(frames),
+            _ => None,
+        }
+    }
+
     /// The bytes of memory behind it, but for what counts itself.
     pub(crate) fn memory(&self) -> usize {
         match self {

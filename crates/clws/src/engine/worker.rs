@@ -299,8 +299,8 @@ impl Worker {
             Letter::Mail(client::Letter { slot, client, mail }) => {
                 if let Some(seat) = self.seats.get_mut(slot as usize)
                     && seat.session.id() == client
+                    && seat.session.handle_mail(&mut self.kit, mail, &mut &seat.stream)
                 {
-                    seat.session.handle_mail(&mut self.kit, mail);
                     self.list(slot);
                 }
             }

@@ -20,6 +20,43 @@ fn the_answers_to_one_read_leave_in_one_write() {
     assert_eq!(frames(&rig.take_sent()).0, vec![(Text, b"echo".to_vec()); 16]);
 }
 
+#[test]
+fn a_message_from_elsewhere_is_written_at_once_and_several_together() {
+    let mut rig = Rig::open(Limits::default(), Rig::idle());
+    let client = rig.client();
+    for count in [1, 3, 1] {
+        let writes = rig.wire.writes;
+        (0..count).for_each(|_| assert_eq!(client.send_text("news"), Outcome::Sent));
+        rig.collect_mail();
+        assert_eq!(rig.wire.writes - writes, 1, "{count} messages");
+        assert_eq!(frames(&rig.take_sent()).0, vec![(Text, b"news".to_vec()); count]);
+        assert_eq!(client.queued_bytes(), 0);
+        assert!(!rig.owns_buffers());
+    }
+}
+
+#[test]
+fn what_a_socket_does_not_take_of_a_message_from_elsewhere_follows() {
+    for size in [100, 2047, 2048, 5000, 70_000] {
+        for step in [0, 1, 7, 1000, 4096] {
+            let mut rig = Rig::open(Limits::default(), Rig::idle());
+            let (client, payload) = (rig.client(), vec![7; size]);
+            rig.wire.room = step;
+            assert_eq!(client.send_binary(&payload), Outcome::Sent);
+            rig.collect_mail();
+            assert_eq!(crate::send_binary_to([&client], &payload).sent, 1);
+            rig.collect_mail();
+            assert_eq!(client.queued_bytes(), rig.queued(), "{size} bytes by {step}");
+            while rig.session.wants_write() {
+                rig.make_room(step.max(64));
+            }
+            let expected = vec![(Binary, payload); 2];
+            assert_eq!(frames(&rig.take_sent()), (expected, 0), "{size} bytes by {step}");
+            assert_eq!(client.queued_bytes(), 0);
+        }
+    }
+}
+
 /// No count that grows with a client's messages may end it (scenario B5).
 #[test]
 fn a_million_messages_are_a_healthy_client() {

@@ -287,7 +287,7 @@ impl Rig {
 
     pub(super) fn collect_mail(&mut self) {
         for mail in std::mem::take(&mut *self.post.0.lock().unwrap()) {
-            self.session.handle_mail(&mut self.kit, mail);
+            self.session.handle_mail(&mut self.kit, mail, &mut self.wire);
         }
         self.writable();
     }

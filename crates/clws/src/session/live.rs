@@ -176,23 +176,30 @@ impl Live {
             if kit.share == 0 || self.is_paused() {
                 break;
             }
+            let mut more = true;
             match self.connection.handle_input(kit.now, rest, &mut kit.pool) {
-                Ok((count, event)) => {
+                Ok((count, Some(event))) => {
                     used += count;
-                    let Some(event) = event else { break };
                     kit.charge(put_together(&event));
                     self.handle_event(kit, event);
+                }
+                Ok((count, None)) => {
+                    used += count;
+                    more = false;
                 }
                 Err(error) => {
                     self.fault(error);
                     used += rest.len();
                 }
             }
-            if self.control(kit) >= self.limits().send_queue_high {
+            if self.control(kit) >= self.limits().send_queue_high || !more {
                 break;
             }
         }
-        self.control(kit);
+        if used == 0 {
+            // Nothing was read, but something may be due all the same.
+            self.control(kit);
+        }
         self.tell_round_trip();
         used
     }
@@ -316,10 +323,23 @@ impl Live {
         self.control_queue(kit, queue);
     }
 
+    /// Counts a letter that came; whether it was the only one on its way.
+    pub(super) fn take_letter(&mut self) -> bool {
+        let shared = &self.client.0;
+        self.pressed |= shared.pressed.swap(false, Ordering::AcqRel);
+        shared.letters.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Counts bytes that a letter brought and that are written at once.
+    pub(super) fn wrote(&mut self, frames: &[u8], written: usize, now: Instant) {
+        self.client.0.queued.fetch_sub(written, Ordering::Relaxed);
+        if !is_control(frames) {
+            self.spoke(now);
+        }
+    }
+
     pub(super) fn handle_mail(&mut self, kit: &Kit, queue: &mut SendQueue, mail: Mail) {
         let shared = Arc::clone(&self.client.0);
-        shared.letters.fetch_sub(1, Ordering::AcqRel);
-        self.pressed |= shared.pressed.swap(false, Ordering::AcqRel);
         match mail {
             Mail::Frames(frames) if self.is_open() => {
                 queue.counted += frames.len();

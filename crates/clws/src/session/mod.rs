@@ -328,16 +328,49 @@ impl Session {
         self.run_stash(kit, out);
     }
 
-    /// Takes what was sent to this client from elsewhere; it is written by the next
-    /// [`Self::handle_writable`].
-    pub(crate) fn handle_mail(&mut self, kit: &mut Kit, mail: Mail) {
+    /// Takes what was sent to this client from elsewhere. What is alone on its way is written at
+    /// once; whether anything is left to do for the next [`Self::handle_writable`], by which what
+    /// came together is written together.
+    pub(crate) fn handle_mail(&mut self, kit: &mut Kit, mail: Mail, out: &mut dyn Output) -> bool {
         let live = match &mut self.phase {
             Phase::Live(live) => live,
-            Phase::Opening(_) => return self.handle_opening_mail(kit, mail),
-            Phase::Ending { .. } | Phase::Gone { .. } => return,
+            Phase::Opening(_) => {
+                self.handle_opening_mail(kit, mail);
+                return true;
+            }
+            Phase::Ending { .. } | Phase::Gone { .. } => return false,
         };
+        let alone = live.take_letter() && live.is_open() && live.step != Step::New;
+        if alone
+            && self.queue.is_none()
+            && self.tls.is_none()
+            && let Some(frames) = mail.frames()
+            && let Ok(written @ 1..) = out.write(&[IoSlice::new(frames)])
+        {
+            live.wrote(frames, written, kit.now);
+            if written == frames.len() {
+                return self.wants_turn();
+            }
+            self.keep_mail(kit, mail, written);
+            return true;
+        }
         let queue = self.queue.get_or_insert_with(|| kit.queue());
         live.handle_mail(kit, queue, mail);
+        true
+    }
+
+    /// Keeps what the socket did not take of mail that is counted already.
+    fn keep_mail(&mut self, kit: &mut Kit, mail: Mail, written: usize) {
+        let mut queue = kit.queue();
+        match mail {
+            Mail::Frames(frames) => queue.push_encoded(frames),
+            Mail::Shared(frames) => queue.push_shared(frames),
+            _ => {}
+        }
+        queue.advance(written, &mut kit.pool);
+        queue.counted = queue.len();
+        self.queue = Some(queue);
+        self.stalled = Some(kit.now);
     }
 
     /// The peer will send nothing more.
@@ -481,6 +514,9 @@ impl Session {
 
     /// What to do with the socket now; [`Fate::HalfClose`] is said once.
     pub(crate) fn fate(&mut self, kit: &mut Kit, out: &mut dyn Output) -> Fate {
+        if matches!(self.phase, Phase::Live(_)) {
+            return Fate::Keep;
+        }
         self.close_tls(kit, out);
         self.start_linger(kit);
         let written = !self.wants_write();

@@ -231,8 +231,8 @@ impl Worker {
             Parcel::Mail(Letter { slot, client, mail }) => {
                 if let Some(seat) = self.seats.get_mut(slot as usize)
                     && seat.session.id() == client
+                    && seat.session.handle_mail(&mut self.kit, mail, &mut links[seat.link])
                 {
-                    seat.session.handle_mail(&mut self.kit, mail);
                     self.list(slot as usize);
                 }
             }
