@@ -1,5 +1,6 @@
 //! A handshake whose answer waits for a decision made elsewhere.
 
+use crate::budget::{Charge, Total};
 use crate::client::{Courier, Letter, Mail};
 use crate::hub::Guard;
 use crate::request::Request;
@@ -13,6 +14,8 @@ use std::time::Instant;
 pub(crate) struct Decision {
     /// `None` when nobody decided.
     pub(crate) decided: Option<(Request, Result<Accept, Reject>)>,
+    /// Stands for the request until its session does.
+    pub(crate) charge: Charge,
 }
 
 /// An opening handshake that waits for [`Pending::decide`], from any thread.
@@ -32,8 +35,10 @@ impl Pending {
         request: Request,
         deadline: Instant,
         guard: Arc<Guard>,
-        reply: Reply,
+        mut reply: Reply,
     ) -> Self {
+        // No session counts it while it waits.
+        reply.charge.set(size_of::<Self>() + request.memory());
         Self { request, deadline, guard, reply }
     }
 
@@ -70,16 +75,23 @@ pub(crate) struct Reply {
     slot: u32,
     session: u64,
     courier: Option<Arc<dyn Courier>>,
+    charge: Charge,
 }
 
 impl Reply {
-    pub(crate) fn new(slot: u32, session: u64, courier: Arc<dyn Courier>) -> Self {
-        Self { slot, session, courier: Some(courier) }
+    pub(crate) fn new(
+        slot: u32,
+        session: u64,
+        courier: Arc<dyn Courier>,
+        total: &Arc<Total>,
+    ) -> Self {
+        Self { slot, session, courier: Some(courier), charge: Charge::new(total, 0) }
     }
 
     fn send(&mut self, decided: Option<(Request, Result<Accept, Reject>)>) {
         if let Some(courier) = self.courier.take() {
-            let mail = Mail::Decided(Box::new(Decision { decided }));
+            let charge = self.charge.take();
+            let mail = Mail::Decided(Box::new(Decision { decided, charge }));
             courier.deliver(Letter { slot: self.slot, client: self.session, mail });
         }
     }
@@ -87,6 +99,8 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
+        // The request is gone already.
+        self.charge.set(0);
         self.send(None);
     }
 }

@@ -8,13 +8,15 @@ mod common;
 mod gate;
 
 use clws::{
-    Cause, Client, DeflateConfig, Limits, Listener, Origin, Server, ServerHandle, send_binary_to,
+    Accept, Cause, Client, DeflateConfig, Limits, Listener, Origin, Pending, Receive, Resource,
+    Server, ServerHandle, send_binary_to,
 };
 use common::packed::{Packed, TAKEOVER};
-use common::raw::{BINARY, FIN, Raw, header, request};
+use common::raw::{BINARY, FIN, PATIENCE, Raw, header, request};
 use common::{Events, Heard, Recorder, Running, await_that, echo, listen, narrow};
 use gate::Gate;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -268,6 +270,74 @@ fn what_waits_for_a_listener_counts() {
     drop(raw);
     let (_, closed) = events.skip_to_disconnected();
     assert_eq!(closed.cause, Cause::Lost);
+    await_that("nothing is held", || held(&server) == 0);
+    drop(one);
+}
+
+/// Posts are the program's, but they wait like clients' events.
+#[test]
+fn what_is_posted_to_a_listener_counts() {
+    #[derive(Default)]
+    struct Gated(Gate);
+    impl Resource for Gated {}
+    impl Receive<[u8; 10 * KIB]> for Gated {
+        fn receive(&self, _: [u8; 10 * KIB]) {
+            self.0.pass();
+        }
+    }
+    let gate = Gate::shut();
+    let listener = Listener::new(Gated(gate.clone()));
+    let posts = listener.handle();
+    let server = Server::builder().workers(1).resource("/", Origin::any(), listener);
+    let server = Running::start(server);
+    let one = alone(&server);
+    let raw = server.raw("/");
+    let client = server.handle.clients().pop().unwrap();
+    for _ in 0..5 {
+        posts.post([0; 10 * KIB]).unwrap();
+        posts.post_for(&client, [0; 10 * KIB]).unwrap();
+    }
+    let posted = held(&server);
+    assert!((100 * KIB..110 * KIB).contains(&posted), "{posted} bytes in posts");
+    gate.open();
+    await_that("they are worked off", || held(&server) < 10 * KIB);
+    drop((raw, client));
+    await_that("nothing is held", || held(&server) == 0);
+    drop(one);
+}
+
+/// A request whose answer is decided elsewhere is no session's meanwhile.
+#[test]
+fn handshakes_that_wait_for_a_decision_count() {
+    struct Later(Mutex<Sender<Pending>>);
+    impl Resource for Later {
+        fn accept_later(&self, pending: Pending) -> Option<Pending> {
+            self.0.lock().unwrap().send(pending).unwrap();
+            None
+        }
+    }
+    let (waits, pendings) = channel();
+    let later = Later(Mutex::new(waits));
+    let server = Server::builder().workers(1).resource("/", Origin::any(), later);
+    let server = Running::start(server);
+    let one = alone(&server);
+    let cookie = format!("Cookie: {}\r\n", "x".repeat(10 * KIB));
+    let mut raws: Vec<_> = (0..4).map(|_| Raw::connect(server.address)).collect();
+    for raw in &mut raws {
+        raw.send(request(&raw.host(), "/", &cookie).as_bytes());
+    }
+    let waiting: Vec<_> = raws.iter().map(|_| pendings.recv_timeout(PATIENCE).unwrap()).collect();
+    await_that("all are counted", || held(&server) > 40 * KIB);
+    let mut waiting = waiting.into_iter();
+    waiting.next().unwrap().decide(Ok(Accept::new()));
+    let mut first = raws.remove(0);
+    first.upgraded();
+    await_that("it is its client's now", || (40 * KIB..60 * KIB).contains(&held(&server)));
+    drop(waiting);
+    for raw in &mut raws {
+        assert_eq!(raw.answer().status, 500);
+    }
+    drop((first, raws));
     await_that("nothing is held", || held(&server) == 0);
     drop(one);
 }

@@ -53,6 +53,12 @@ impl Charge {
         self.bytes
     }
 
+    /// Another that stands for all of its bytes from now on.
+    pub(crate) fn take(&mut self) -> Self {
+        let bytes = std::mem::take(&mut self.bytes);
+        Self { total: Arc::clone(&self.total), bytes }
+    }
+
     /// Corrects how many bytes it stands for; where nothing changes nobody else notices.
     #[inline]
     pub(crate) fn set(&mut self, bytes: usize) {

@@ -1,7 +1,8 @@
 //! A listener's threads: they take entries out of the mailbox and call the inner resource.
 
-use super::mailbox::Mailbox;
+use super::mailbox::{EVENT, Mailbox};
 use super::work::{Health, Kind, Owner, Queued, Refusal, Taken};
+use crate::budget::Charge;
 use crate::client::{Client, Mail};
 use crate::hub::Guard;
 use crate::pending::Pending;
@@ -83,6 +84,11 @@ impl<R: Resource> Crew<R> {
             self.mailbox.count_in(&guard.total);
             Arc::clone(guard)
         });
+    }
+
+    /// Counts so many bytes and what an entry takes up, once a server counts what is queued.
+    pub(super) fn charge(&self, bytes: usize) -> Option<Charge> {
+        self.guard.get().map(|guard| Charge::new(&guard.total, EVENT + bytes))
     }
 
     fn guarded<T>(&self, code: impl FnOnce() -> T) -> Option<T> {

@@ -132,7 +132,11 @@ impl<R: Resource> ListenerHandle<R> {
         M: Send + 'static,
     {
         self.post_to(COMMON, message, |message| {
-            Item::Task(Box::new(move |resource| resource.receive(message)))
+            let charge = self.0.charge(size_of::<M>());
+            Item::Task(Box::new(move |resource| {
+                resource.receive(message);
+                drop(charge);
+            }))
         })
     }
 
@@ -147,8 +151,10 @@ impl<R: Resource> ListenerHandle<R> {
         M: Send + 'static,
     {
         self.post_to(client.address(), message, |message| {
+            let charge = self.0.charge(size_of::<M>());
             Item::ClientTask(Box::new(move |resource, client| {
                 resource.receive_for(client, message);
+                drop(charge);
             }))
         })
     }

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What an event takes up besides its payload, in bytes.
-const EVENT: usize = 100;
+pub(super) const EVENT: usize = 100;
 /// How far what is counted for the server's memory may be off, in bytes.
 const STEP: usize = 16 * 1024;
 

@@ -149,7 +149,8 @@ impl Session {
         out: &mut dyn Output,
     ) {
         let deadline = self.deadline().unwrap_or(kit.now);
-        let reply = Reply::new(self.slot, self.id, Arc::clone(&kit.courier));
+        let (courier, total) = (Arc::clone(&kit.courier), kit.hub.budget.total());
+        let reply = Reply::new(self.slot, self.id, courier, total);
         let pending = Pending::new(request, deadline, Arc::clone(&kit.hub.guard), reply);
         let resource = &ready.route.resource;
         let answer = match kit.hub.guarded(|| resource.accept_later(pending)) {
@@ -179,8 +180,9 @@ impl Session {
         let Mail::Decided(decision) = mail else { return };
         let Some(ready) = opening.waiting.take() else { return };
         let received = std::mem::take(&mut opening.received);
-        let Decision { decided } = *decision;
+        let Decision { decided, charge } = *decision;
         self.conclude(kit, ready, decided);
+        drop(charge);
         if !received.is_empty() && matches!(self.phase, Phase::Live(_)) {
             self.stash = Some(Box::new(Stash { bytes: received, used: 0 }));
         }
