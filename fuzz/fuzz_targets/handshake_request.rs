@@ -5,7 +5,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use clws_fuzz::cuts;
+use clws_fuzz::{cuts, limits};
 use clws_proto::handshake::{
     ExtraHeaders, HandshakeLimits, Refusal, Request, RequestReader, Response, check_upgrade,
 };
@@ -82,19 +82,10 @@ impl Input {
         cuts::spoil(&mut bytes, self.spoil);
         bytes
     }
-
-    fn limits(&self) -> HandshakeLimits {
-        let Some((size, headers, line)) = self.limits else { return HandshakeLimits::default() };
-        HandshakeLimits {
-            max_header_size: size.into(),
-            max_headers: headers.into(),
-            max_request_line: line.into(),
-        }
-    }
 }
 
 fuzz_target!(|input: Input| {
-    let (bytes, limits) = (input.bytes(), input.limits());
+    let (bytes, limits) = (input.bytes(), limits(input.limits));
     if bytes.is_empty() {
         return;
     }

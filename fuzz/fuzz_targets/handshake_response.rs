@@ -5,7 +5,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use clws_fuzz::cuts;
+use clws_fuzz::{cuts, limits};
 use clws_proto::handshake::{
     ClientHandshake, ClientHandshakeError, ExtraHeaders, HandshakeLimits, RequestReader,
     accept_key, check_upgrade,
@@ -88,15 +88,6 @@ impl Input {
         cuts::spoil(&mut out, self.spoil);
         out
     }
-
-    fn limits(&self) -> HandshakeLimits {
-        let Some((size, headers, line)) = self.limits else { return HandshakeLimits::default() };
-        HandshakeLimits {
-            max_header_size: size.into(),
-            max_headers: headers.into(),
-            max_request_line: line.into(),
-        }
-    }
 }
 
 /// What the client answers when it is shown the bytes up to each of these ends.
@@ -121,7 +112,7 @@ fn verdict(
 }
 
 fuzz_target!(|input: Input| {
-    let (client, limits) = (input.client(), input.limits());
+    let (client, limits) = (input.client(), limits(input.limits));
     let mut request = Vec::new();
     client.write_request(&mut request);
     let read = RequestReader::new().handle_bytes(&request, &HandshakeLimits::default());
