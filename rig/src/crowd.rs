@@ -11,6 +11,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
+/// How many handshakes of a crowd are under way.
+const AT_ONCE: usize = 200;
+
 /// One client of a crowd.
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -148,6 +151,13 @@ impl Crowd {
     pub(crate) fn new() -> io::Result<Self> {
         let events = Events::with_capacity(1024);
         Ok(Self { poll: Poll::new()?, events, chunk: vec![0; 64 * 1024], members: Vec::new() })
+    }
+
+    /// A crowd of so many clients of the resource at `path`, opened as by [`Self::open`].
+    pub(crate) fn of(address: SocketAddr, path: &str, count: usize) -> io::Result<Self> {
+        let mut crowd = Self::new()?;
+        crowd.open(address, count, AT_ONCE, &wire::request(address, path, ""))?;
+        Ok(crowd)
     }
 
     /// Begins a connection; `first` is sent as soon as it stands. Gives the member's index.

@@ -62,8 +62,7 @@ impl Innocents {
     /// Connects them by way of `address`.
     pub(crate) fn start(address: SocketAddr, count: usize) -> Result<Self> {
         let failed = |error| format!("the innocents cannot connect: {error}");
-        let mut crowd = Crowd::new().map_err(failed)?;
-        crowd.open(address, count, 50, &wire::request(address, "/echo", "")).map_err(failed)?;
+        let crowd = Crowd::of(address, "/echo", count).map_err(failed)?;
         let inside = crowd.count(|member| member.status == Some(101));
         if inside != count {
             return Err(format!("{inside} of {count} innocents were let in"));

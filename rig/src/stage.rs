@@ -2,6 +2,7 @@
 //! input, and telling on standard output what it saw, as lines of a name and a number.
 
 use crate::Result;
+use crate::crowd::Crowd;
 use crate::scenarios::SCENARIOS;
 use std::fmt::Display;
 use std::io;
@@ -36,6 +37,11 @@ impl Stage {
     /// One number for a full run, another for a short one.
     pub(crate) fn of<T>(&self, full: T, short: T) -> T {
         if self.short { short } else { full }
+    }
+
+    /// A crowd of so many clients of the resource at `path`.
+    pub(crate) fn crowd(&self, path: &str, count: usize) -> io::Result<Crowd> {
+        Crowd::of(self.address, path, count)
     }
 
     #[expect(clippy::unused_self, reason = "what is told belongs to the stage")]

@@ -38,8 +38,7 @@ fn pings(stage: &Stage) -> io::Result<()> {
 
 /// Lets `count` clients send batches of frames as fast as the server takes them.
 fn flood(stage: &Stage, count: usize, deaf: bool, batch: &[u8]) -> io::Result<()> {
-    let mut crowd = Crowd::new()?;
-    crowd.open(stage.address, count, count, &wire::request(stage.address, "/echo", ""))?;
+    let mut crowd = stage.crowd("/echo", count)?;
     crowd.members.iter_mut().for_each(|member| member.deaf = deaf);
     let begun = Instant::now();
     let end = after(stage.of(20.0, 3.0));
@@ -108,8 +107,7 @@ fn run_d5(plan: &Plan) -> Result<Outcome> {
 }
 
 fn greedy(stage: &Stage) -> io::Result<()> {
-    let mut crowd = Crowd::new()?;
-    crowd.open(stage.address, GREEDY, GREEDY, &wire::request(stage.address, "/big", ""))?;
+    let mut crowd = stage.crowd("/big", GREEDY)?;
     crowd.members.iter_mut().for_each(|member| member.deaf = true);
     let question = wire::frame(wire::BINARY, &[0; 1024]);
     let end = after(stage.of(13.0, 5.0));

@@ -41,8 +41,7 @@ fn run_b3(plan: &Plan) -> Result<Outcome> {
 
 fn declare(stage: &Stage) -> io::Result<()> {
     let count = stage.of(1000, 400);
-    let mut crowd = Crowd::new()?;
-    crowd.open(stage.address, count, 100, &wire::request(stage.address, "/echo", ""))?;
+    let mut crowd = stage.crowd("/echo", count)?;
     let mut header = Vec::new();
     wire::push_header(&mut header, wire::BINARY, 1 << 20);
     for member in &mut crowd.members {
@@ -127,8 +126,7 @@ fn healthy(stage: &Stage) -> io::Result<()> {
     let messages: u32 = stage.of(1_000_000, 100_000);
     let (mut answered, mut sent, mut closed) = (0, 0, 0);
     for fragmented in [false, true] {
-        let mut crowd = Crowd::new()?;
-        crowd.open(stage.address, 1, 1, &wire::request(stage.address, "/echo", ""))?;
+        let mut crowd = stage.crowd("/echo", 1)?;
         let (mut said, mut heard, mut batch) = (0_u32, 0_u32, Vec::new());
         let give_up = after(120.0);
         while heard < messages && crowd.members[0].is_open() && Instant::now() < give_up {

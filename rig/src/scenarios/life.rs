@@ -1,7 +1,7 @@
 //! Scenarios of TCP and the life of a connection.
 
 use super::Scenario;
-use crate::crowd::{Crowd, Member};
+use crate::crowd::Member;
 use crate::peer::Peer;
 use crate::report::{Figure, Outcome};
 use crate::server::Launch;
@@ -57,8 +57,7 @@ fn cut_off(stage: &Stage) -> io::Result<()> {
             ends += 1;
         }
     }
-    let mut crowd = Crowd::new()?;
-    crowd.open(stage.address, 100, 100, &wire::request(stage.address, "/echo", ""))?;
+    let mut crowd = stage.crowd("/echo", 100)?;
     crowd.members.iter().for_each(Member::finish);
     stage.tell("ends", ends);
     stage.ready()?;
@@ -88,8 +87,7 @@ fn run_e3(plan: &Plan) -> Result<Outcome> {
 /// A third never answers, a third answers and stays, a third sends for ever.
 fn bad_ends(stage: &Stage) -> io::Result<()> {
     let count = stage.of(1500, 300);
-    let mut crowd = Crowd::new()?;
-    crowd.open(stage.address, count, 100, &wire::request(stage.address, "/close", ""))?;
+    let mut crowd = stage.crowd("/close", count)?;
     let message = wire::frame(wire::BINARY, b"close me");
     for member in &mut crowd.members {
         member.begun = Instant::now();

@@ -47,8 +47,7 @@ fn run_g1(plan: &Plan) -> Result<Outcome> {
 /// Each client has one message answered; then it says another, and the server is stopped.
 fn talk_until_told_to_go(stage: &Stage) -> io::Result<()> {
     let count = stage.of(5000, 1000);
-    let mut crowd = Crowd::new()?;
-    crowd.open(stage.address, count, 200, &wire::request(stage.address, "/echo", ""))?;
+    let mut crowd = stage.crowd("/echo", count)?;
     let (mut heard, mut faults, mut said) = (vec![0_u32; count], 0, 0_u8);
     let mut codes = Vec::new();
     for last in [false, true] {
@@ -97,8 +96,7 @@ fn run_g2(plan: &Plan) -> Result<Outcome> {
     let mut server = Server::start(plan, "G2", &launch)?;
     let address = server.address;
     let failed = |error: io::Error| error.to_string();
-    let mut crowd = Crowd::new().map_err(failed)?;
-    crowd.open(address, 500, 100, &wire::request(address, "/echo", "")).map_err(failed)?;
+    let _crowd = Crowd::of(address, "/echo", 500).map_err(failed)?;
     server.signal("KILL")?;
     server.wait()?;
     let begun = Instant::now();
@@ -141,8 +139,7 @@ fn run_g6(plan: &Plan) -> Result<Outcome> {
 
 /// Clients that say nothing and answer pings.
 fn stay(stage: &Stage) -> io::Result<()> {
-    let mut crowd = Crowd::new()?;
-    crowd.open(stage.address, 500, 100, &wire::request(stage.address, "/echo", ""))?;
+    let mut crowd = stage.crowd("/echo", 500)?;
     stage.tell("ready", 1);
     while !stage.is_ordered() {
         crowd.turn(Duration::from_millis(50), |_, member| while member.frame().is_some() {})?;

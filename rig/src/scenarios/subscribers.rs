@@ -82,8 +82,7 @@ struct Heard {
 fn subscribers(stage: &Stage, deaf: usize) -> io::Result<()> {
     let count = stage.of(1000, 200);
     let size = stage.of(1024, 6 * 1024);
-    let mut crowd = Crowd::new()?;
-    crowd.open(stage.address, count + 1, 200, &wire::request(stage.address, "/topic", ""))?;
+    let mut crowd = stage.crowd("/topic", count + 1)?;
     stage.tell("subscribers", count);
     let mut heard = Heard { next: vec![0; count + 1], ..Heard::default() };
     let speaker = count;
