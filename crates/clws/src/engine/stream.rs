@@ -24,6 +24,7 @@ pub(super) enum Stream {
 }
 
 impl Stream {
+    #[inline(always)]
     pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => read(stream, buffer),
@@ -61,6 +62,7 @@ impl Stream {
 }
 
 impl Output for &Stream {
+    #[inline(always)]
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => write(stream, slices),
@@ -73,12 +75,14 @@ impl Output for &Stream {
 // The calls are made without the C library: around each it asks whether the thread is to be
 // cancelled, which with a small message costs a tenth of the whole.
 #[cfg(unix)]
+#[inline(always)]
 fn read(stream: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     let (count, _) = rustix::net::recv(stream, buffer, RecvFlags::empty())?;
     Ok(count)
 }
 
 #[cfg(unix)]
+#[inline(always)]
 fn write(stream: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     if let [one] = slices {
         return Ok(rustix::net::send(stream, one, SendFlags::NOSIGNAL)?);

@@ -123,6 +123,7 @@ impl Session {
 
     /// Takes bytes from the peer; what they bring about is written before this returns, as far as
     /// the socket takes it.
+    #[inline(always)]
     pub(crate) fn handle_input(&mut self, kit: &mut Kit, input: &mut [u8], out: &mut dyn Output) {
         if matches!(&self.phase, Phase::Opening(opening) if opening.awaits_header) {
             self.handle_header(kit, input, out);
@@ -133,6 +134,7 @@ impl Session {
         }
     }
 
+    #[inline(always)]
     fn handle_plain(&mut self, kit: &mut Kit, input: &mut [u8], out: &mut dyn Output) {
         match &mut self.phase {
             Phase::Live(_) => {
@@ -147,6 +149,7 @@ impl Session {
     /// Lets the connection and user code work on `input`, and writes the answers; gives how many
     /// bytes were used. The others must wait: the turn's share of messages is used up, or the
     /// client is not listened to.
+    #[inline(always)]
     fn run(&mut self, kit: &mut Kit, mut input: &mut [u8], out: &mut dyn Output) -> usize {
         let total = input.len();
         loop {
@@ -169,7 +172,7 @@ impl Session {
 
     /// Runs `work`, and user code in it, with the send queue in the thread's scope, and writes what
     /// it sends; `None` when the session is not live.
-    #[inline]
+    #[inline(always)]
     fn in_scope<T>(
         &mut self,
         kit: &mut Kit,
@@ -213,6 +216,7 @@ impl Session {
         }
     }
 
+    #[inline(always)]
     fn after_run(&mut self, kit: &mut Kit, input: &[u8], out: &mut dyn Output) {
         self.flush(kit, input, out);
         if let Some(queue) = &mut self.queue {
@@ -223,6 +227,7 @@ impl Session {
 
     /// Writes what waits, as far as the socket takes it; `input` is the receive buffer that the
     /// queue may refer to.
+    #[inline(always)]
     fn flush(&mut self, kit: &mut Kit, input: &[u8], out: &mut dyn Output) {
         if !self.flush_tls(kit, out) {
             return;
@@ -533,6 +538,7 @@ impl Session {
     }
 }
 
+#[inline(always)]
 fn write_once(queue: &SendQueue, input: &[u8], out: &mut dyn Output) -> io::Result<(usize, usize)> {
     if let Some(bytes) = queue.contiguous(input) {
         return Ok((out.write(&[IoSlice::new(bytes)])?, bytes.len()));
