@@ -1,6 +1,7 @@
 //! Compressed messages to one end of a connection, whole and cut in pieces (RFC 7692).
 //!
-//! Events, answers and state must be the same however the stream is cut; what was compressed by
+//! Events, answers and state must be the same however the stream is cut, and in however small
+//! slices it is inflated; what was compressed by
 //! this crate comes out as it went in; and whatever comes, what is allocated stays within a bound
 //! that the limit of a message sets.
 #![no_main]
@@ -38,6 +39,7 @@ struct Input {
     messages: Vec<Message>,
     spoil: Option<(u16, u8)>,
     pieces: Vec<u8>,
+    slice: Option<u16>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -178,6 +180,7 @@ fuzz_target!(|input: Input| {
     let Stream { bytes, expected } = input.stream();
     let (mut whole, mut cut) = (input.end(), input.end());
     cut.now = whole.now;
+    cut.slice = input.slice.map(|bytes| u64::from(bytes) + 1);
     whole.receive(&bytes);
     cuts::pieces(&bytes, &input.pieces).for_each(|piece| cut.receive(piece));
     assert_eq!(whole.seen, cut.seen, "events");

@@ -160,8 +160,10 @@ impl Connection {
 
     /// Takes bytes from the peer up to the next event.
     ///
-    /// Returns how many bytes were used and the event they completed; without an event all of
-    /// `input` was used. Payloads are unmasked in place, and a message that is whole in `input` is
+    /// Returns how many bytes were used and the event they completed. Without an event all of
+    /// `input` was used, unless `pool` allows no more inflating
+    /// ([`Pool::allow_inflating`]): what is left is then to be handed in again, as it is, once the
+    /// pool allows more. Payloads are unmasked in place, and a message that is whole in `input` is
     /// lent from there. After an error the connection has failed (§7.1.7): its close frame waits
     /// in [`Self::poll_output`], and further input is ignored.
     #[inline]
@@ -218,8 +220,9 @@ impl Connection {
             let take = current.remaining.min(rest.len() as u64) as usize;
             let (piece, after) = rest.split_at_mut(take);
             rest = after;
-            if let Some(event) = self.read_payload(current, piece, now, pool)? {
-                return Ok((total - rest.len(), Some(event)));
+            let (used, event) = self.read_payload(current, piece, now, pool)?;
+            if event.is_some() || used < take {
+                return Ok((total - rest.len() - (take - used), event));
             }
         }
         Ok((total, None))
@@ -316,6 +319,7 @@ impl Connection {
         Ok(())
     }
 
+    /// Gives how many bytes of `piece` were used, all with an event.
     #[inline]
     fn read_payload<'a>(
         &mut self,
@@ -323,23 +327,36 @@ impl Connection {
         piece: &'a mut [u8],
         now: Instant,
         pool: &mut Pool,
-    ) -> Result<Option<Event<'a>>, ProtocolError> {
-        current.remaining -= piece.len() as u64;
-        let done = current.remaining == 0;
-        self.current = if done { None } else { Some(current) };
+    ) -> Result<(usize, Option<Event<'a>>), ProtocolError> {
+        let len = piece.len();
+        let done = current.remaining == len as u64;
         if current.opcode.is_control() {
-            let key = mask::apply(current.key, piece);
-            self.keep_key(key);
-            return self.read_control(current.opcode, piece, done, now);
+            current.key = mask::apply(current.key, piece);
+            self.used(current, len);
+            return Ok((len, self.read_control(current.opcode, piece, done, now)?));
         }
         if done && current.fin && self.message.is_none() {
+            self.current = None;
             mask::apply(current.key, piece);
-            return self.read_whole(current.opcode, piece);
+            return Ok((len, self.read_whole(current.opcode, piece)?));
         }
-        self.assemble(current, piece, now, pool)?;
-        if !(done && current.fin) {
-            return Ok(None);
+        let used = self.assemble(&mut current, piece, now, pool)?;
+        self.used(current, used);
+        if used < len || !(done && current.fin) {
+            return Ok((used, None));
         }
+        Ok((len, self.end_message(pool)?))
+    }
+
+    /// Counts bytes of the frame that is arriving; `current` has the key for those after them.
+    #[inline]
+    fn used(&mut self, mut current: Current, bytes: usize) {
+        current.remaining -= bytes as u64;
+        self.current = (current.remaining > 0).then_some(current);
+    }
+
+    /// The message that was put together is whole.
+    fn end_message(&mut self, pool: &mut Pool) -> Result<Option<Event<'static>>, ProtocolError> {
         self.end_inflate(pool)?;
         let Some(partial) = self.message.take() else { return Ok(None) };
         if !self.phase.is_open() {
@@ -347,12 +364,6 @@ impl Connection {
             return Ok(None);
         }
         Ok(Some(Event::Message(partial.finish()?)))
-    }
-
-    fn keep_key(&mut self, key: MaskKey) {
-        if let Some(current) = &mut self.current {
-            current.key = key;
-        }
     }
 
     /// A message that stands whole in the input: lent, not copied.
@@ -374,33 +385,45 @@ impl Connection {
         Ok(Some(Event::Message(message)))
     }
 
+    /// Keeps a piece of a message; gives how many bytes of it were used, and in `current` the key
+    /// for those after them. The others are masked as they were.
     fn assemble(
         &mut self,
-        current: Current,
+        current: &mut Current,
         piece: &mut [u8],
         now: Instant,
         pool: &mut Pool,
-    ) -> Result<(), ProtocolError> {
+    ) -> Result<usize, ProtocolError> {
         if !self.phase.is_open() {
-            return Ok(());
+            return Ok(piece.len());
         }
         let text = current.opcode == OpCode::Text;
         let new = || Box::new(Partial::new(text, false, now, pool));
         let message = self.message.get_or_insert_with(new);
         let limit = self.config.max_message_size;
-        let mut key = current.key;
+        let mut total = 0;
         for part in piece.chunks_mut(PIECE) {
-            key = mask::apply(key, part);
-            match &mut self.deflate {
+            let next = mask::apply(current.key, part);
+            let used = match &mut self.deflate {
                 Some(contexts) if message.is_compressed() => {
                     let push = |chunk: &[u8]| message.push(chunk);
-                    contexts.inflate(part, false, limit, pool.codecs(), push)?;
+                    let (codecs, allowance) = pool.inflating();
+                    contexts.inflate_some(part, limit, allowance, codecs, push)?
                 }
-                _ => message.push(part)?,
+                _ => {
+                    message.push(part)?;
+                    part.len()
+                }
+            };
+            total += used;
+            if used < part.len() {
+                current.key = mask::turned(current.key, used);
+                mask::apply(current.key, part.get_mut(used..).unwrap_or_default());
+                break;
             }
+            current.key = next;
         }
-        self.keep_key(key);
-        Ok(())
+        Ok(total)
     }
 
     /// Inflates what is left when a compressed message's last frame is there.
@@ -510,6 +533,14 @@ impl Connection {
     /// Whether a message or a control frame is unfinished.
     pub fn is_mid_message(&self) -> bool {
         self.message.is_some() || self.current.is_some() || self.header_len > 0
+    }
+
+    /// Of a compressed message that is not finished: since when, and how many bytes it has inflated
+    /// to so far.
+    #[inline]
+    pub fn inflating(&self) -> Option<(Instant, u64)> {
+        let message = self.message.as_ref().filter(|message| message.is_compressed())?;
+        Some((message.started(), message.len()))
     }
 
     /// How many bytes of the frame that is arriving are still to come; 0 between frames.

@@ -15,7 +15,6 @@ const BLOCK: usize = 64;
 /// Returns the key turned so that it fits the bytes that follow `data`: a payload that arrives in
 /// pieces is unmasked by handing each call's result to the next.
 pub fn apply(key: MaskKey, data: &mut [u8]) -> MaskKey {
-    let turn = data.len() % 4;
     if key != [0; 4] {
         let word = u32::from_ne_bytes(key);
         let (blocks, rest) = data.as_chunks_mut::<BLOCK>();
@@ -33,9 +32,14 @@ pub fn apply(key: MaskKey, data: &mut [u8]) -> MaskKey {
             *byte ^= key;
         }
     }
-    let mut turned = key;
-    turned.rotate_left(turn);
-    turned
+    turned(key, data.len())
+}
+
+/// The key for what follows `bytes` of a payload, where `key` fits their first.
+#[inline]
+pub(crate) fn turned(mut key: MaskKey, bytes: usize) -> MaskKey {
+    key.rotate_left(bytes % 4);
+    key
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What a worker lends its connections: spare buffers for messages that do not arrive whole, and
-//! the codecs of compressed ones.
+//! What a worker lends its connections: spare buffers for messages that do not arrive whole, the
+//! codecs of compressed ones, and an allowance of how much may be inflated.
 //!
 //! Large buffers are dear to map anew for each message (the kernel clears every page), so one that
 //! was used is kept for the next. The pool belongs to a worker, not to a connection: an idle
@@ -11,25 +11,40 @@ use crate::deflate::Codecs;
 const MAX_CODECS: usize = 1024 * 1024;
 /// The most buffers kept.
 const MAX_BUFFERS: usize = 64;
+/// The largest buffer that is lent while memory is to be spared, in bytes.
+const SMALL: usize = 64 * 1024;
 
 /// Buffers that wait for their next use, at most 64 of them and at most a given number of bytes.
 #[derive(Debug)]
 pub struct Pool {
+    /// The smallest last, and taken first: what turns out long grows, and most do not.
     spare: Vec<Vec<u8>>,
     kept: usize,
     max_kept: usize,
     codecs: Option<Box<Codecs>>,
+    /// How many bytes may still be inflated.
+    allowance: u64,
+    /// Large buffers are not lent.
+    frugal: bool,
 }
 
 impl Pool {
     /// An empty pool that keeps at most `max_kept` bytes of capacity.
     pub fn new(max_kept: usize) -> Self {
-        Self { spare: Vec::new(), kept: 0, max_kept, codecs: None }
+        Self {
+            spare: Vec::new(),
+            kept: 0,
+            max_kept,
+            codecs: None,
+            allowance: u64::MAX,
+            frugal: false,
+        }
     }
 
     /// An empty buffer, with the capacity of an earlier use where one is spare.
     pub fn take(&mut self) -> Vec<u8> {
-        let buffer = self.spare.pop().unwrap_or_default();
+        let most = if self.frugal { SMALL } else { usize::MAX };
+        let buffer = self.spare.pop_if(|spare| spare.capacity() <= most).unwrap_or_default();
         self.kept -= buffer.capacity();
         buffer
     }
@@ -41,7 +56,8 @@ impl Pool {
         if capacity > 0 && fits {
             buffer.clear();
             self.kept += capacity;
-            self.spare.push(buffer);
+            let larger = self.spare.partition_point(|spare| spare.capacity() > capacity);
+            self.spare.insert(larger, buffer);
         }
     }
 
@@ -51,10 +67,40 @@ impl Pool {
         self.kept = 0;
     }
 
-    /// What compressed messages are inflated with; made when the first one comes.
-    pub fn codecs(&mut self) -> &mut Codecs {
+    /// Lets connections inflate so many bytes of compressed messages from now on, and then no more
+    /// until this is called again: a KiB on the wire can be a MiB of work. Without a call there is
+    /// no such bound.
+    ///
+    /// It may be exceeded by what is inflated at once and by what an inflater holds of bytes that
+    /// it took, 32 KiB in all.
+    #[inline]
+    pub fn allow_inflating(&mut self, bytes: u64) {
+        self.allowance = bytes;
+    }
+
+    /// Lends no buffer of more than 64 KiB, or all again: for when many messages are unfinished
+    /// that may go on for long, so that each holds what it needs and no more.
+    #[inline]
+    pub fn be_frugal(&mut self, frugal: bool) {
+        self.frugal = frugal;
+    }
+
+    /// How many bytes may still be inflated: see [`Self::allow_inflating`].
+    pub fn allowance(&self) -> u64 {
+        self.allowance
+    }
+
+    /// What compressed messages are inflated with, made when the first one comes, and the
+    /// allowance to take what came out off.
+    pub(crate) fn inflating(&mut self) -> (&mut Codecs, &mut u64) {
         // The level is for compressing, which connections do not do.
-        self.codecs.get_or_insert_with(|| Box::new(Codecs::new(1, MAX_CODECS)))
+        let codecs = self.codecs.get_or_insert_with(|| Box::new(Codecs::new(1, MAX_CODECS)));
+        (codecs, &mut self.allowance)
+    }
+
+    /// The codecs alone.
+    pub fn codecs(&mut self) -> &mut Codecs {
+        self.inflating().0
     }
 
     /// The bytes of capacity it keeps now.
@@ -77,6 +123,19 @@ mod tests {
         assert_eq!(pool.kept(), capacity);
         let again = pool.take();
         assert_eq!((again.len(), again.capacity(), pool.kept()), (0, capacity, 0));
+    }
+
+    #[test]
+    fn a_frugal_pool_lends_small_buffers_alone_and_the_smallest_first() {
+        let mut pool = Pool::new(1000 * 1024);
+        for capacity in [1024, 500 * 1024, SMALL] {
+            pool.give(Vec::with_capacity(capacity));
+        }
+        pool.be_frugal(true);
+        let lent: Vec<_> = (0..3).map(|_| pool.take().capacity()).collect();
+        assert_eq!((lent, pool.kept()), (vec![1024, SMALL, 0], 500 * 1024));
+        pool.be_frugal(false);
+        assert_eq!((pool.take().capacity(), pool.kept()), (500 * 1024, 0));
     }
 
     #[test]

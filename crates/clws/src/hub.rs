@@ -237,8 +237,10 @@ pub(crate) struct Kit {
     pub(crate) hub: Arc<Hub>,
     pub(crate) pool: Pool,
     /// How many messages and control frames the session that is served may still deliver in this
-    /// turn.
+    /// turn; none when it has inflated all that it may in one.
     pub(crate) share: usize,
+    /// Sessions wait to inflate long messages, one after another: no other goes on with one.
+    pub(crate) crowded: bool,
     pub(crate) courier: Arc<dyn Courier>,
     /// How the server ends, once it does.
     pub(crate) drain: Option<Arc<Plan>>,
@@ -252,25 +254,23 @@ impl Kit {
         let pool = Pool::new(hub.limits.spare_buffers);
         let share = hub.limits.turn_messages;
         let tls = tls::Buffers::default();
-        Self { now, hub, pool, share, courier, drain: None, tls, spare: None }
+        Self { now, hub, pool, share, crowded: false, courier, drain: None, tls, spare: None }
     }
 
     /// Deals a full share out; an engine does so before it serves a session.
     #[inline]
     pub(crate) fn deal(&mut self) {
         self.share = self.hub.limits.turn_messages;
+        // What was read is `turn_bytes` already; a KiB of it may inflate to a MiB.
+        let bytes = if self.crowded { self.long() } else { self.hub.limits.turn_bytes as u64 };
+        self.pool.allow_inflating(bytes);
+        self.pool.be_frugal(self.crowded);
     }
 
-    /// Takes one event off the share; one with bytes that no read was charged for counts as often
-    /// as those fit into their part of `turn_bytes`.
+    /// A message that has inflated to so many bytes and is not finished is a long one.
     #[inline]
-    pub(crate) fn charge(&mut self, bytes: usize) {
-        let mut parts = 1;
-        if bytes > 0 {
-            let limits = &self.hub.limits;
-            parts = (bytes.saturating_mul(limits.turn_messages) / limits.turn_bytes).max(1);
-        }
-        self.share = self.share.saturating_sub(parts);
+    pub(crate) fn long(&self) -> u64 {
+        self.hub.limits.turn_bytes as u64 / 4
     }
 
     /// An empty send queue, with the memory of an earlier use.

@@ -72,10 +72,11 @@ pub struct Limits {
     /// which may be several MiB.
     pub socket_buffers: Option<usize>,
     /// The most messages and control frames of one client that are delivered before others have
-    /// their turn; of those put together or inflated at most `turn_bytes`, or one. Default 32.
+    /// their turn. Default 32.
     pub turn_messages: usize,
     /// The most bytes that are read from one client before others have their turn, twice as many
-    /// of a frame that is known to be long; at most 16 MiB. Default 64 KiB.
+    /// of a frame that is known to be long; of compressed messages also the most that they are
+    /// inflated to, but for what an inflater holds, 32 KiB. At most 16 MiB. Default 64 KiB.
     pub turn_bytes: usize,
     /// A client to and from which no message went this long is closed with 1001; pings and pongs
     /// are none. `None` lets it idle. Default `None`.

@@ -146,6 +146,26 @@ impl Contexts {
         result
     }
 
+    /// Inflates as much of a piece as is allowed: [`Inflater::inflate_some`]. After an error
+    /// as after one of [`Self::inflate`].
+    pub fn inflate_some(
+        &mut self,
+        piece: &[u8],
+        limit: u64,
+        allowance: &mut u64,
+        codecs: &mut Codecs,
+        sink: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<usize, ProtocolError> {
+        let mut inflater = self.inflater.take().unwrap_or_else(|| codecs.take_inflater());
+        let result = inflater.inflate_some(piece, limit, allowance, &mut codecs.chunk, sink);
+        if result.is_err() {
+            codecs.give_inflater(inflater);
+        } else {
+            self.inflater = Some(inflater);
+        }
+        result
+    }
+
     /// Appends the compressed message to `out`: [`Deflater::deflate`]; `false` when the message is
     /// to be sent as it is.
     ///

@@ -70,39 +70,64 @@ impl Inflater {
         fin: bool,
         limit: u64,
         chunk: &mut [u8; CHUNK],
-        mut sink: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+        sink: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<(), ProtocolError> {
+        self.inflate_some(piece, limit, &mut { u64::MAX }, chunk, sink)?;
+        if fin { self.finish(chunk) } else { Ok(()) }
+    }
+
+    /// As [`Self::inflate`], but stops where `allowance` bytes came out, and says how many bytes
+    /// of the piece were used; what is left belongs to the next call.
+    ///
+    /// What came out is taken off the allowance. The last chunk may exceed it, and when all of the
+    /// piece is used so may what that leaves in the inflater, a few KiB: nothing is held back that
+    /// no further byte would bring out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::inflate`].
+    pub fn inflate_some(
+        &mut self,
+        piece: &[u8],
+        limit: u64,
+        allowance: &mut u64,
+        chunk: &mut [u8; CHUNK],
+        mut sink: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<usize, ProtocolError> {
         let most = limit.saturating_add(limit / 8).saturating_add(LEAST_OVERHEAD);
         let room = most.saturating_sub(self.consumed).min(piece.len() as u64) as usize;
         let (piece, excess) = piece.split_at_checked(room).unwrap_or_default();
-        self.consumed += piece.len() as u64;
         // Whatever is wrong with the bytes before those in excess counts first, as it would if they
         // had come by themselves.
-        self.feed(piece, limit, chunk, &mut sink)?;
-        if !excess.is_empty() {
+        let used = self.feed(piece, limit, allowance, chunk, &mut sink)?;
+        self.consumed += used as u64;
+        if used == piece.len() && !excess.is_empty() {
             return Err(ProtocolError::MessageTooBig);
         }
-        if fin {
-            self.finish(chunk)?;
-        }
-        Ok(())
+        Ok(used)
     }
 
     fn feed(
         &mut self,
         mut piece: &[u8],
         limit: u64,
+        allowance: &mut u64,
         chunk: &mut [u8; CHUNK],
         sink: &mut impl FnMut(&[u8]) -> Result<(), ProtocolError>,
-    ) -> Result<(), ProtocolError> {
-        let mut more = !piece.is_empty();
+    ) -> Result<usize, ProtocolError> {
+        let total = piece.len();
+        let mut more = total > 0;
         while more {
+            if *allowance == 0 && !piece.is_empty() {
+                return Ok(total - piece.len());
+            }
             let left = limit.saturating_sub(self.produced);
             let room = left.saturating_add(1).min(CHUNK as u64) as usize;
             let out = chunk.get_mut(..room).unwrap_or_default();
             self.fresh = false;
             let (used, made, status) = self.step(piece, out);
             piece = piece.get(used..).unwrap_or_default();
+            *allowance = allowance.saturating_sub(made as u64);
             // What came out before a fault is judged before it, so that the verdict does not
             // depend on how the piece was cut.
             let kept = (made as u64).min(left);
@@ -120,7 +145,7 @@ impl Inflater {
                 made == room
             };
         }
-        if piece.is_empty() { Ok(()) } else { Err(ProtocolError::InvalidDeflate) }
+        if piece.is_empty() { Ok(total) } else { Err(ProtocolError::InvalidDeflate) }
     }
 
     fn finish(&mut self, chunk: &mut [u8; CHUNK]) -> Result<(), ProtocolError> {

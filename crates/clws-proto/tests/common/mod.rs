@@ -42,6 +42,8 @@ pub struct End {
     pub seen: Vec<Seen>,
     pub out: Vec<u8>,
     pub pool: Pool,
+    /// What each call may inflate, in bytes; unbounded unless set.
+    pub slice: Option<u64>,
 }
 
 impl End {
@@ -66,6 +68,7 @@ impl End {
             seen: Vec::new(),
             out: Vec::new(),
             pool: Pool::new(1 << 20),
+            slice: None,
         }
     }
 
@@ -79,10 +82,14 @@ impl End {
         let mut piece = piece.to_vec();
         let mut rest = &mut piece[..];
         while !rest.is_empty() {
+            self.slice.into_iter().for_each(|bytes| self.pool.allow_inflating(bytes));
             match self.connection.handle_input(self.now, rest, &mut self.pool) {
                 Ok((used, event)) => {
+                    let quiet = event.is_none();
                     self.seen.extend(event.map(Seen::from));
                     rest = &mut rest[used..];
+                    let stopped = quiet && !rest.is_empty();
+                    assert!(!stopped || self.pool.allowance() == 0, "stopped without need");
                 }
                 Err(error) => {
                     self.seen.push(Seen::Error(error));

@@ -20,6 +20,7 @@ use crate::session::{Fate, Session, Transport};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,6 +30,7 @@ const MAX_EVENTS: usize = 1024;
 const WAKE: Token = Token(usize::MAX);
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts, each changing by itself")]
 struct Seat {
     stream: Stream,
     session: Session,
@@ -41,6 +43,8 @@ struct Seat {
     end_waits: bool,
     /// It stands in the list for the next turn.
     listed: bool,
+    /// It stands in the queue of those that inflate long messages.
+    queued: bool,
     /// How many more reads take at least what had come when the session's time was up.
     last_reads: u8,
 }
@@ -97,6 +101,9 @@ pub(super) struct Worker {
     /// Sessions to serve in the next turn: there is more to read, or something was sent to them.
     /// Each by its place and number, as the place may be another session's by then.
     next_turn: Vec<(u32, u64)>,
+    /// Sessions that go on with a long compressed message only when it is their turn, as all of
+    /// them at once would hold all their messages in memory.
+    swelling: VecDeque<(u32, u64)>,
     stopping: bool,
     /// When the drain's deadline comes.
     deadline: Option<Instant>,
@@ -124,6 +131,7 @@ impl Worker {
             ledger,
             buffer: vec![0; 2 * turn_bytes],
             next_turn: Vec::new(),
+            swelling: VecDeque::new(),
             stopping: false,
             deadline: None,
             quiet: Quiet::default(),
@@ -158,6 +166,7 @@ impl Worker {
                     self.serve(slot, true, true);
                 }
             }
+            self.inflate();
             self.wheel.advance(self.kit.now, &mut up);
             for (slot, due) in up.drain(..) {
                 self.handle_due(slot, due);
@@ -173,7 +182,8 @@ impl Worker {
     }
 
     fn wait(&mut self, events: &mut Events) {
-        let idle = self.next_turn.is_empty() && self.mailbox.fall_asleep();
+        let busy = !self.next_turn.is_empty() || !self.swelling.is_empty();
+        let idle = !busy && self.mailbox.fall_asleep();
         let timeout = if idle { self.idle_time() } else { Some(Duration::ZERO) };
         if let Err(error) = self.poll.poll(events, timeout)
             && error.kind() != io::ErrorKind::Interrupted
@@ -218,6 +228,32 @@ impl Worker {
         }
     }
 
+    /// Lets the first in the queue inflate one turn's share. It stays the first until its message
+    /// is whole, so that few are unfinished at a time.
+    fn inflate(&mut self) {
+        self.kit.crowded = false;
+        while let Some(first @ (slot, _)) = self.swelling.pop_front() {
+            let Some(since) = self.swells(first) else { continue };
+            self.serve(slot, true, true);
+            match self.swells(first) {
+                Some(still) if still == since => self.swelling.push_front(first),
+                Some(_) => self.swelling.push_back(first),
+                None => {}
+            }
+            break;
+        }
+        self.kit.crowded = !self.swelling.is_empty();
+    }
+
+    /// Since when the session in the queue inflates a long message; one that does not, or not now,
+    /// leaves the queue.
+    fn swells(&mut self, (slot, id): (u32, u64)) -> Option<Instant> {
+        let seat = self.seats.get_mut(slot as usize).filter(|seat| seat.session.id() == id)?;
+        let since = seat.session.swelling(&self.kit);
+        seat.queued = since.is_some();
+        since
+    }
+
     /// Writes and reads what one session may write and read in one turn.
     fn serve(&mut self, slot: u32, writable: bool, listed: bool) {
         let Some(seat) = self.seats.get_mut(slot as usize) else { return };
@@ -232,7 +268,7 @@ impl Worker {
         } else if reads {
             seat.readable = false;
             // More than is expected, so that a frame's end does not look like a full buffer.
-            let turn = self.kit.hub.limits.turn_bytes;
+            let turn = seat.session.turn_bytes(&self.kit);
             let budget = (seat.session.expected().saturating_add(turn)).min(self.buffer.len());
             let buffer = self.buffer.get_mut(..budget).unwrap_or_default();
             match seat.stream.read(buffer) {
@@ -279,7 +315,12 @@ impl Worker {
         if seat.last_reads == 0 && seat.session.is_reading_out() {
             seat.begin_reading_out(self.kit.hub.limits.turn_bytes);
         }
-        if seat.session.wants_turn() || (seat.readable && seat.session.wants_read()) {
+        if seat.session.swelling(&self.kit).is_some() {
+            if !std::mem::replace(&mut seat.queued, true) {
+                self.swelling.push_back((slot, seat.session.id()));
+                self.kit.crowded = true;
+            }
+        } else if seat.session.wants_turn() || (seat.readable && seat.session.wants_read()) {
             self.list(slot);
         }
     }
@@ -328,6 +369,7 @@ impl Worker {
             readable: false,
             end_waits: false,
             listed: false,
+            queued: false,
             last_reads: 0,
         });
         if self.stopping {

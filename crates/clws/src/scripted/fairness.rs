@@ -1,8 +1,9 @@
 //! One client's share of a turn: what is above it waits, in order, and costs no work meanwhile.
 
-use super::{Call, REQUEST, Rig, frames, masked};
+use super::{Call, REQUEST, Rig, Transport, frames, masked};
 use crate::limits::Limits;
-use clws_proto::frame::OpCode::{Binary, Ping, Pong, Text};
+use crate::peer::Peer;
+use clws_proto::frame::OpCode::{self, Binary, Close, Ping, Pong, Text};
 use std::time::Duration;
 
 /// The texts that were heard since the last look.
@@ -76,32 +77,91 @@ fn pings_count_and_pieces_of_messages_do_not() {
     assert_eq!(frames(&rig.take_sent()).0, [(Pong, b"two".to_vec())]);
 }
 
-/// A KiB on the wire can be a MiB to deliver.
-#[test]
-fn inflated_messages_count_by_their_length() {
+/// A session whose messages may be compressed.
+fn open_compressed() -> Rig {
     let mut rig = Rig::new(Limits::default(), Rig::idle());
     let (head, _) = REQUEST.split_at(REQUEST.len() - 2);
     rig.receive(&[head, b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"].concat());
     assert!(String::from_utf8(rig.take_sent()).unwrap().contains("permessage-deflate"));
     rig.take_calls();
-    for (length, each_turn) in [(20 * 1024, 4), (1024, 32), (1 << 20, 1)] {
-        let message = packed(&vec![0; length]);
-        receive_alone(&mut rig, message.repeat(each_turn * 2 + 1));
-        for count in [each_turn, each_turn, 1] {
-            assert_eq!(rig.take_calls(), vec![Call::Binary(length); count]);
+    rig
+}
+
+/// How much one turn inflates: `turn_bytes` and what an inflater holds.
+const SLICE: usize = 96 * 1024;
+
+/// A KiB on the wire can be a MiB to inflate: it is not the work of one turn. All of it came, so
+/// no socket says when to go on.
+#[test]
+fn a_message_that_swells_is_inflated_in_turns_and_heard_whole() {
+    let text = "words that swell; ".repeat((1 << 20) / 18);
+    let mut rig = open_compressed();
+    receive_alone(&mut rig, packed(Text, text.as_bytes()));
+    let mut turns = 1;
+    while rig.session.wants_turn() {
+        assert!(rig.take_calls().is_empty() && !rig.session.wants_read());
+        // A buffer that grows by doubling has twice the room at most.
+        assert!(rig.session.holding().waiting <= 2 * turns * SLICE, "{turns} turns");
+        rig.turn();
+        turns += 1;
+    }
+    assert!(turns >= text.len() / SLICE, "{turns} turns");
+    assert!(turns <= text.len() / Limits::default().turn_bytes + 2, "{turns} turns");
+    assert_eq!(heard(&mut rig), [text]);
+    assert!(rig.session.wants_read() && rig.session.stash.is_none());
+}
+
+#[test]
+fn a_bomb_is_spread_over_turns_and_others_are_served_between_them() {
+    let mut rig = open_compressed();
+    let bomb = packed(Binary, &vec![0; 20 << 20]);
+    receive_alone(&mut rig, bomb);
+    let mut other = crate::session::Session::new(&rig.kit, 1, Peer::NAMELESS, &Transport::Tcp);
+    let mut say = |rig: &mut Rig, bytes: &[u8]| {
+        rig.kit.deal();
+        other.handle_input(&mut rig.kit, &mut bytes.to_vec(), &mut rig.wire);
+        rig.take_sent()
+    };
+    assert!(say(&mut rig, REQUEST).starts_with(b"HTTP/1.1 101 "));
+    let mut served = 0;
+    while rig.session.wants_turn() {
+        let answer = say(&mut rig, &masked(Text, b"echo"));
+        assert_eq!(frames(&answer).0, [(Text, b"echo".to_vec())]);
+        served += 1;
+        rig.turn();
+    }
+    assert!(served >= (1 << 20) / SLICE, "{served} between the turns");
+    let (said, _) = frames(&rig.take_sent());
+    assert!(matches!(&said[..], [(Close, payload)] if payload[..2] == 1009_u16.to_be_bytes()));
+}
+
+/// Small ones count like any other message, and by what they inflate to.
+#[test]
+fn a_turn_has_its_share_of_compressed_messages() {
+    let mut rig = open_compressed();
+    for (length, each_turn) in [(1024, 32..=32), (20 * 1024, 3..=5), (1 << 20, 0..=1)] {
+        let message = packed(Binary, &vec![0; length]);
+        receive_alone(&mut rig, message.repeat(65));
+        let mut total = rig.take_calls().len();
+        while rig.session.wants_turn() {
             rig.turn();
+            let calls = rig.take_calls();
+            total += calls.len();
+            assert!(calls.iter().all(|call| *call == Call::Binary(length)));
+            let last = total == 65;
+            assert!(last || each_turn.contains(&calls.len()), "{} of {length}", calls.len());
         }
-        assert!(!rig.session.wants_turn());
+        assert_eq!(total, 65);
     }
 }
 
 /// A whole message, compressed without the history of others.
-fn packed(payload: &[u8]) -> Vec<u8> {
+fn packed(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
     let mut deflate = flate2::Compress::new(flate2::Compression::fast(), false);
     let mut packed = Vec::with_capacity(64 * 1024);
     deflate.compress_vec(payload, &mut packed, flate2::FlushCompress::Sync).unwrap();
     packed.truncate(packed.len() - 4);
-    let mut frame = masked(Binary, &packed);
+    let mut frame = masked(opcode, &packed);
     frame[0] |= 0x40;
     frame
 }

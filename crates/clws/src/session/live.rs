@@ -86,6 +86,19 @@ impl Live {
         self.connection.remaining()
     }
 
+    /// Whether the client may send compressed messages.
+    #[inline]
+    pub(super) fn inflates(&self) -> bool {
+        self.client.0.deflate.is_some()
+    }
+
+    /// Since when a message is being inflated that is longer than one turn's share.
+    #[inline]
+    pub(super) fn swelling(&self, kit: &Kit) -> Option<Instant> {
+        let (since, bytes) = self.connection.inflating()?;
+        (bytes >= kit.long()).then_some(since)
+    }
+
     /// Whether user code wants nothing read. The answer to a close frame is wanted anyway.
     #[inline]
     pub(super) fn is_paused(&self) -> bool {
@@ -173,6 +186,9 @@ impl Live {
     pub(super) fn deliver(&mut self, kit: &mut Kit, input: &mut [u8]) -> usize {
         let mut used = 0;
         while let Some(rest) = input.get_mut(used..).filter(|rest| !rest.is_empty()) {
+            if kit.crowded && self.swelling(kit).is_some() {
+                kit.share = 0;
+            }
             if kit.share == 0 || self.is_paused() {
                 break;
             }
@@ -180,12 +196,16 @@ impl Live {
             match self.connection.handle_input(kit.now, rest, &mut kit.pool) {
                 Ok((count, Some(event))) => {
                     used += count;
-                    kit.charge(put_together(&event));
+                    kit.share -= 1;
                     self.handle_event(kit, event);
                 }
                 Ok((count, None)) => {
                     used += count;
                     more = false;
+                    if used < input.len() {
+                        // It has inflated what it may in one turn.
+                        kit.share = 0;
+                    }
                 }
                 Err(error) => {
                     self.fault(error);
@@ -449,15 +469,4 @@ impl Live {
 /// Whether encoded frames are a control frame, which no policy drops.
 fn is_control(frames: &[u8]) -> bool {
     frames.first().is_some_and(|first| first & 0x08 != 0)
-}
-
-/// The length of a message that was put together from pieces or inflated: it may be much longer
-/// than the bytes that `turn_bytes` let in.
-#[inline]
-fn put_together(event: &Event<'_>) -> usize {
-    match event {
-        Event::Message(Message::Text(Cow::Owned(text))) => text.len(),
-        Event::Message(Message::Binary(Cow::Owned(bytes))) => bytes.len(),
-        _ => 0,
-    }
 }

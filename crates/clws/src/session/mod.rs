@@ -302,6 +302,24 @@ impl Session {
         self.is_drained() || (self.stash.is_some() && !self.is_held())
     }
 
+    /// How many bytes may be read in one turn. While others inflate long messages that is little
+    /// for a client that may send such: all but the beginning would wait here, for all of them.
+    #[inline]
+    pub(crate) fn turn_bytes(&self, kit: &Kit) -> usize {
+        match &self.phase {
+            Phase::Live(live) if kit.crowded && live.inflates() => kit.long() as usize,
+            _ => kit.hub.limits.turn_bytes,
+        }
+    }
+
+    /// Since when it inflates a message that is longer than one turn's share, if it has what it
+    /// takes to go on.
+    #[inline]
+    pub(crate) fn swelling(&self, kit: &Kit) -> Option<Instant> {
+        let (Phase::Live(live), Some(_)) = (&self.phase, &self.stash) else { return None };
+        live.swelling(kit).filter(|_| !self.is_held())
+    }
+
     /// Whether `drained` is due. It waits for another turn: were it called as soon as it is due,
     /// user code that answers it with more would be called from within itself.
     #[inline]

@@ -98,6 +98,15 @@ impl Wire {
         }
     }
 
+    /// See [`Connection::inflating`]; draft 76 knows no compression.
+    #[inline]
+    pub(super) fn inflating(&self) -> Option<(Instant, u64)> {
+        match self {
+            Self::Framed(connection) => connection.inflating(),
+            Self::Hixie76(_) => None,
+        }
+    }
+
     /// See [`Connection::round_trip_micros`]; draft 76 has no pings.
     #[inline]
     pub(super) fn round_trip_micros(&self) -> u32 {
