@@ -135,15 +135,8 @@ impl Contexts {
         codecs: &mut Codecs,
         sink: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<(), ProtocolError> {
-        let mut inflater = self.inflater.take().unwrap_or_else(|| codecs.take_inflater());
-        let result = inflater.inflate(piece, fin, limit, &mut codecs.chunk, sink);
         let done = fin && !self.inflate_takeover;
-        if done || result.is_err() {
-            codecs.give_inflater(inflater);
-        } else {
-            self.inflater = Some(inflater);
-        }
-        result
+        self.lend(codecs, done, |inflater, chunk| inflater.inflate(piece, fin, limit, chunk, sink))
     }
 
     /// Inflates as much of a piece as is allowed: [`Inflater::inflate_some`]. After an error
@@ -156,9 +149,21 @@ impl Contexts {
         codecs: &mut Codecs,
         sink: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<usize, ProtocolError> {
+        self.lend(codecs, false, |inflater, chunk| {
+            inflater.inflate_some(piece, limit, allowance, chunk, sink)
+        })
+    }
+
+    /// Lends `work` an inflater, which goes back when it is `done` or has failed.
+    fn lend<T>(
+        &mut self,
+        codecs: &mut Codecs,
+        done: bool,
+        work: impl FnOnce(&mut Inflater, &mut [u8; CHUNK]) -> Result<T, ProtocolError>,
+    ) -> Result<T, ProtocolError> {
         let mut inflater = self.inflater.take().unwrap_or_else(|| codecs.take_inflater());
-        let result = inflater.inflate_some(piece, limit, allowance, &mut codecs.chunk, sink);
-        if result.is_err() {
+        let result = work(&mut inflater, &mut codecs.chunk);
+        if done || result.is_err() {
             codecs.give_inflater(inflater);
         } else {
             self.inflater = Some(inflater);

@@ -92,7 +92,7 @@ impl Live {
         self.client.0.deflate.is_some()
     }
 
-    /// Since when a message is being inflated that is longer than one turn's share.
+    /// Since when a message is being inflated that is a long one already ([`Kit::long`]).
     #[inline]
     pub(super) fn swelling(&self, kit: &Kit) -> Option<Instant> {
         let (since, bytes) = self.connection.inflating()?;
@@ -350,9 +350,9 @@ impl Live {
         shared.letters.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Counts bytes that a letter brought and that are written at once.
-    pub(super) fn wrote(&mut self, frames: &[u8], written: usize, now: Instant) {
-        self.client.0.queued.fetch_sub(written, Ordering::Relaxed);
+    /// Counts frames that a letter brought and that were written at once.
+    pub(super) fn wrote(&mut self, frames: &[u8], now: Instant) {
+        self.client.0.queued.fetch_sub(frames.len(), Ordering::Relaxed);
         if !is_control(frames) {
             self.spoke(now);
         }

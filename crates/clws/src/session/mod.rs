@@ -312,8 +312,8 @@ impl Session {
         }
     }
 
-    /// Since when it inflates a message that is longer than one turn's share, if it has what it
-    /// takes to go on.
+    /// Since when it inflates a message that is a long one already ([`Kit::long`]), if it has what
+    /// it takes to go on.
     #[inline]
     pub(crate) fn swelling(&self, kit: &Kit) -> Option<Instant> {
         let (Phase::Live(live), Some(_)) = (&self.phase, &self.stash) else { return None };
@@ -364,36 +364,26 @@ impl Session {
             Phase::Ending { .. } | Phase::Gone { .. } => return false,
         };
         let alone = live.take_letter() && live.is_open() && live.step != Step::New;
+        let mut written = 0;
         if alone
             && self.queue.is_none()
             && self.tls.is_none()
             && let Some(frames) = mail.frames()
-            && let Ok(written @ 1..) = out.write(&[IoSlice::new(frames)])
+            && let Ok(taken) = out.write(&[IoSlice::new(frames)])
         {
-            live.wrote(frames, written, kit.now);
-            if written == frames.len() {
+            if taken == frames.len() {
+                live.wrote(frames, kit.now);
                 return self.wants_turn();
             }
-            self.keep_mail(kit, mail, written);
-            return true;
+            written = taken;
         }
         let queue = self.queue.get_or_insert_with(|| kit.queue());
         live.handle_mail(kit, queue, mail);
-        true
-    }
-
-    /// Keeps what the socket did not take of mail that is counted already.
-    fn keep_mail(&mut self, kit: &mut Kit, mail: Mail, written: usize) {
-        let mut queue = kit.queue();
-        match mail {
-            Mail::Frames(frames) => queue.push_encoded(frames),
-            Mail::Shared(frames) => queue.push_shared(frames),
-            _ => {}
+        if written > 0 {
+            queue.advance(written, &mut kit.pool);
+            self.stalled = Some(kit.now);
         }
-        queue.advance(written, &mut kit.pool);
-        queue.counted = queue.len();
-        self.queue = Some(queue);
-        self.stalled = Some(kit.now);
+        true
     }
 
     /// The peer will send nothing more.
