@@ -77,11 +77,16 @@ fn pings_count_and_pieces_of_messages_do_not() {
     assert_eq!(frames(&rig.take_sent()).0, [(Pong, b"two".to_vec())]);
 }
 
+/// A request that offers compression.
+pub(super) fn offering() -> Vec<u8> {
+    let (head, _) = REQUEST.split_at(REQUEST.len() - 2);
+    [head, b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"].concat()
+}
+
 /// A session whose messages may be compressed.
 fn open_compressed() -> Rig {
     let mut rig = Rig::new(Limits::default(), Rig::idle());
-    let (head, _) = REQUEST.split_at(REQUEST.len() - 2);
-    rig.receive(&[head, b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"].concat());
+    rig.receive(&offering());
     assert!(String::from_utf8(rig.take_sent()).unwrap().contains("permessage-deflate"));
     rig.take_calls();
     rig
@@ -156,7 +161,7 @@ fn a_turn_has_its_share_of_compressed_messages() {
 }
 
 /// A whole message, compressed without the history of others.
-fn packed(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
+pub(super) fn packed(opcode: OpCode, payload: &[u8]) -> Vec<u8> {
     let mut deflate = flate2::Compress::new(flate2::Compression::fast(), false);
     let mut packed = Vec::with_capacity(64 * 1024);
     deflate.compress_vec(payload, &mut packed, flate2::FlushCompress::Sync).unwrap();

@@ -3,6 +3,8 @@
 
 mod departure;
 mod drain;
+#[cfg(feature = "tls")]
+mod ends;
 mod fairness;
 mod faults;
 mod flow;
@@ -26,6 +28,7 @@ use crate::hub::{Hub, Kit, Settings};
 use crate::limits::Limits;
 use crate::origin::Origin;
 use crate::peer::Peer;
+use crate::pending::Pending;
 use crate::resource::{Closed, Reject, Resource};
 use crate::routes::{Route, Routes};
 use clws_proto::close::CloseCode;
@@ -89,7 +92,11 @@ struct Script {
     client: Arc<Mutex<Option<Client>>>,
     act: Act,
     keeps: Arc<AtomicBool>,
+    pendings: Pendings,
 }
+
+/// Handshakes that wait for the test to decide them, if they do.
+type Pendings = Arc<Mutex<Option<Vec<Pending>>>>;
 
 impl Script {
     fn call(&self, client: &Client, call: Call) {
@@ -100,6 +107,15 @@ impl Script {
 }
 
 impl Resource for Script {
+    fn accept_later(&self, pending: Pending) -> Option<Pending> {
+        match &mut *self.pendings.lock().unwrap() {
+            Some(waiting) => {
+                waiting.push(pending);
+                None
+            }
+            None => Some(pending),
+        }
+    }
     fn connected(&self, client: &Client) -> Result<(), Reject> {
         self.call(client, Call::Connected);
         Ok(())
@@ -153,6 +169,7 @@ pub(super) struct Rig {
     pub(super) reads_out: bool,
     /// Whether the resource wants to close clients itself.
     pub(super) keeps: Arc<AtomicBool>,
+    pub(super) pendings: Pendings,
     calls: Arc<Mutex<Vec<Call>>>,
     client: Arc<Mutex<Option<Client>>>,
     post: Arc<Post>,
@@ -196,11 +213,13 @@ impl Rig {
         act: Act,
     ) -> Self {
         let (calls, client, keeps) = (Arc::default(), Arc::default(), Arc::default());
+        let pendings = Pendings::default();
         let script = Script {
             calls: Arc::clone(&calls),
             client: Arc::clone(&client),
             act,
             keeps: Arc::clone(&keeps),
+            pendings: Arc::clone(&pendings),
         };
         let routes = Routes::default();
         routes.register(Route::new("/test", origin, script)).unwrap();
@@ -211,7 +230,8 @@ impl Rig {
         let session = Session::new(&kit, 0, peer.into(), transport);
         let wire =
             Wire { room: usize::MAX, step: usize::MAX, broken: false, sent: vec![], writes: 0 };
-        Self { kit, session, wire, fates: Vec::new(), reads_out: true, keeps, calls, client, post }
+        let (fates, reads_out) = (Vec::new(), true);
+        Self { kit, session, wire, fates, reads_out, keeps, pendings, calls, client, post }
     }
 
     /// A session whose handshake is done.

@@ -1,7 +1,7 @@
 //! A session over TLS: the same wire, with a real TLS client at its other end.
 
 use super::faults::{Random, assert_answers, small, stream};
-use super::{Call, REQUEST, Rig, frames, masked};
+use super::{Act, Call, REQUEST, Rig, frames, masked};
 use crate::limits::Limits;
 use crate::resource::{Cause, Closed};
 use crate::session::{Fate, Transport};
@@ -51,19 +51,31 @@ impl Pair {
     }
 
     pub(super) fn new(version: &'static SupportedProtocolVersion, limits: Limits) -> Self {
+        Self::with(version, limits, Rig::idle())
+    }
+
+    pub(super) fn with(
+        version: &'static SupportedProtocolVersion,
+        limits: Limits,
+        act: Act,
+    ) -> Self {
         let transport = Transport::Tls(Arc::clone(&SETUP.0));
-        let rig = Rig::over(&transport, limits, Rig::idle());
+        let rig = Rig::over(&transport, limits, act);
         Self { rig, tls: Self::client(version), read: Vec::new() }
     }
 
     /// A session whose handshakes are done.
     pub(super) fn open(version: &'static SupportedProtocolVersion, limits: Limits) -> Self {
         let mut pair = Self::new(version, limits);
-        pair.say(REQUEST);
-        pair.talk(|len| len);
-        assert!(pair.answered());
-        assert_eq!(pair.rig.take_calls(), [Call::Connected]);
+        pair.shake_hands(REQUEST);
         pair
+    }
+
+    pub(super) fn shake_hands(&mut self, request: &[u8]) {
+        self.say(request);
+        self.talk(|len| len);
+        assert!(self.answered());
+        assert_eq!(self.rig.take_calls(), [Call::Connected]);
     }
 
     pub(super) fn say(&mut self, plain: &[u8]) {

@@ -69,6 +69,8 @@ struct Stash {
     bytes: Vec<u8>,
     /// So many at the front are used: what is left is not moved each time a little is taken.
     used: usize,
+    /// The peer said that nothing comes behind them.
+    ended: bool,
 }
 
 /// One client without its socket.
@@ -198,7 +200,7 @@ impl Session {
         if !bytes.is_empty() {
             let mut kept = kit.pool.take();
             kept.extend_from_slice(bytes);
-            self.stash = Some(Box::new(Stash { bytes: kept, used: 0 }));
+            self.stash = Some(Box::new(Stash { bytes: kept, used: 0, ended: false }));
         }
     }
 
@@ -211,8 +213,11 @@ impl Session {
         stash.used += used;
         if stash.used < stash.bytes.len() {
             self.stash = Some(stash);
-        } else {
-            kit.pool.give(stash.bytes);
+            return;
+        }
+        kit.pool.give(stash.bytes);
+        if stash.ended {
+            self.handle_end(kit, out);
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Opening {
     forgiven: bool,
     /// What awaits a decision made elsewhere; what `received` holds then is for later.
     waiting: Option<Ready>,
+    /// The peer said meanwhile that nothing more comes.
+    pub(super) ended: bool,
 }
 
 impl Opening {
@@ -41,6 +43,7 @@ impl Opening {
             deadline,
             forgiven: false,
             waiting: None,
+            ended: false,
         }
     }
 
@@ -179,12 +182,12 @@ impl Session {
         let Phase::Opening(opening) = &mut self.phase else { return };
         let Mail::Decided(decision) = mail else { return };
         let Some(ready) = opening.waiting.take() else { return };
-        let received = std::mem::take(&mut opening.received);
+        let (received, ended) = (std::mem::take(&mut opening.received), opening.ended);
         let Decision { decided, charge } = *decision;
         self.conclude(kit, ready, decided);
         drop(charge);
-        if !received.is_empty() && matches!(self.phase, Phase::Live(_)) {
-            self.stash = Some(Box::new(Stash { bytes: received, used: 0 }));
+        if (ended || !received.is_empty()) && matches!(self.phase, Phase::Live(_)) {
+            self.stash = Some(Box::new(Stash { bytes: received, used: 0, ended }));
         }
     }
 

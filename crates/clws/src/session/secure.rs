@@ -2,10 +2,10 @@
 //! sealed on its way to the socket.
 //!
 //! TLS's own handshake belongs to the opening one and shares its deadline. A `close_notify` is the
-//! end of the stream, and so is an end without one: no message is delivered that did not come
-//! whole, so nothing is gained by cutting a stream short.
+//! end of the stream, behind all that came before it, and so is an end without one: no message is
+//! delivered that did not come whole, so nothing is gained by cutting a stream short.
 
-use super::{Output, Phase, Session};
+use super::{Output, Phase, Session, Stash};
 use crate::hub::Kit;
 use crate::resource::Cause;
 use crate::tls::{Keeper, Opened, TlsStage};
@@ -143,7 +143,10 @@ impl Session {
     }
 
     /// The peer said that it sends nothing more; it is told the same, unless there is more to say.
-    fn handle_end(&mut self, kit: &mut Kit, out: &mut dyn Output) {
+    pub(super) fn handle_end(&mut self, kit: &mut Kit, out: &mut dyn Output) {
+        if self.put_end_off() {
+            return;
+        }
         if self.is_listening()
             && let Some(tls) = &mut self.tls
         {
@@ -151,6 +154,21 @@ impl Session {
             self.flush_tls(kit, out);
         }
         self.handle_eof(kit);
+    }
+
+    /// Notes the end for later where, over plain TCP, it would not be read yet: what came before it
+    /// waits, or the client is not listened to.
+    fn put_end_off(&mut self) -> bool {
+        let is_held = self.is_held();
+        match (&mut self.phase, &mut self.stash) {
+            (_, Some(stash)) => stash.ended = true,
+            (Phase::Opening(opening), _) if opening.is_waiting() => opening.ended = true,
+            (Phase::Live(_), None) if is_held => {
+                self.stash = Some(Box::new(Stash { bytes: Vec::new(), used: 0, ended: true }));
+            }
+            _ => return false,
+        }
+        true
     }
 
     /// As [`Self::handle_plain`], but more may come when the session is held already: a read has
