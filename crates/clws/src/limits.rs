@@ -52,6 +52,10 @@ pub struct Limits {
     pub send_policy: SendPolicy,
     /// A client that takes nothing of what waits for it this long is dropped. Default 10 s.
     pub send_timeout: Duration,
+    /// Bytes a second: a client for which something waits all through a `send_timeout`, and that
+    /// took less than this, is dropped. One that takes all there is may take as little as it
+    /// gets. `None` asks for no more than some progress. Default 256.
+    pub min_drain_rate: Option<u32>,
     /// From a client's send queue being overrun to the reset of its connection. Default 1 s.
     pub abort_timeout: Duration,
     /// From a close frame to the peer's answer. Default 5 s.
@@ -127,6 +131,7 @@ impl Default for Limits {
             send_queue_high: MIB,
             send_policy: SendPolicy::Disconnect,
             send_timeout: Duration::from_secs(10),
+            min_drain_rate: Some(256),
             abort_timeout: Duration::from_secs(1),
             close_timeout: Duration::from_secs(5),
             linger_timeout: Duration::from_secs(1),
@@ -166,6 +171,9 @@ impl Limits {
         }
         if [self.idle_timeout, self.max_lifetime].contains(&Some(Duration::ZERO)) {
             return Err(Error::Limits("idle_timeout and max_lifetime must be above zero, or None"));
+        }
+        if self.min_drain_rate == Some(0) {
+            return Err(Error::Limits("min_drain_rate must be at least 1, or None"));
         }
         if self.max_connections_per_address == Some(0) || self.max_accept_rate == Some(0) {
             return Err(Error::Limits(

@@ -164,7 +164,8 @@ fn a_peer_that_takes_nothing_of_what_waits_is_reset_after_ten_seconds() {
 
 #[test]
 fn a_peer_that_takes_a_little_now_and_then_stays() {
-    let mut rig = Rig::open(Limits::default(), Rig::idle());
+    let limits = Limits { min_drain_rate: None, ..Limits::default() };
+    let mut rig = Rig::open(limits, Rig::idle());
     rig.wire.room = 0;
     rig.receive(&masked(clws_proto::frame::OpCode::Binary, &[0; 20]));
     for _ in 0..20 {

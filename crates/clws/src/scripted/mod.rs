@@ -19,6 +19,7 @@ mod records;
 mod relief;
 #[cfg(feature = "tls")]
 mod secure;
+mod slow;
 mod stops;
 mod world;
 

@@ -211,6 +211,7 @@ fn whatever_the_cuts_and_stalls_every_answer_arrives_once_and_in_order() {
             pair.hear();
             pair.rig.pass(Duration::from_millis(random.below(1000) as u64));
         }
+        pair.hear();
         assert_eq!(pair.rig.fates, [], "seed {seed}");
         let (got, left) = frames(&pair.read);
         assert_eq!(left, 0, "seed {seed}");
@@ -274,7 +275,8 @@ fn a_peer_that_takes_nothing_of_what_waits_is_reset_after_ten_seconds() {
 
 #[test]
 fn a_peer_that_takes_a_little_now_and_then_stays() {
-    let mut pair = Pair::open(&version::TLS13, Limits { ping_interval: None, ..Limits::default() });
+    let limits = Limits { ping_interval: None, min_drain_rate: None, ..Limits::default() };
+    let mut pair = Pair::open(&version::TLS13, limits);
     pair.rig.wire.room = 0;
     pair.say(&masked(Binary, &[0; 20]));
     pair.talk(|len| len);
@@ -283,6 +285,30 @@ fn a_peer_that_takes_a_little_now_and_then_stays() {
         pair.rig.make_room(1);
     }
     assert_eq!(pair.rig.fates, []);
+}
+
+/// Bytes count as they leave, not when they are sealed, for which 66 KiB need not have left.
+#[test]
+fn a_peer_that_takes_less_than_the_rate_is_reset_and_one_that_takes_as_much_is_not() {
+    const RATE: usize = 32 * 1024;
+    for (rate, fates) in [(RATE - 1000, &[Fate::Abort][..]), (RATE + 1000, &[])] {
+        let limits = Limits { min_drain_rate: Some(RATE as u32), ..Limits::default() };
+        let mut pair = Pair::open(&version::TLS13, limits);
+        pair.rig.wire.room = 0;
+        pair.say(&masked(Binary, &vec![0; 1 << 20]));
+        pair.talk(|len| len);
+        for _ in 0..250 {
+            pair.rig.pass(SECOND / 10);
+            if pair.rig.fates.is_empty() {
+                pair.rig.make_room(rate / 10);
+            }
+        }
+        assert_eq!(pair.rig.fates, fates, "{rate} bytes a second");
+        let calls = pair.rig.take_calls();
+        let timed_out =
+            |call: &Call| matches!(call, Call::Disconnected(end) if end.cause == Cause::Timeout);
+        assert_eq!(calls.iter().any(timed_out), !fates.is_empty());
+    }
 }
 
 #[test]

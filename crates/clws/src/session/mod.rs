@@ -11,6 +11,7 @@ mod opening;
 mod proxied;
 mod relief;
 mod secure;
+mod stall;
 mod wire;
 
 use crate::addresses::Counted;
@@ -25,6 +26,7 @@ use leaving::Step;
 use live::Live;
 use opening::Opening;
 pub(crate) use secure::Transport;
+use stall::Stall;
 use std::io::{self, IoSlice};
 use std::time::Instant;
 
@@ -84,8 +86,8 @@ pub(crate) struct Session {
     tls: Option<Box<TlsStage>>,
     queue: Option<Box<SendQueue>>,
     stash: Option<Box<Stash>>,
-    /// Since when bytes wait without any being taken.
-    stalled: Option<Instant>,
+    /// What is held against a peer that does not take all that waits.
+    stall: Option<Box<Stall>>,
     /// Its place among the connections of its address.
     counted: Option<Box<Counted>>,
     /// Nothing is read from the socket: memory is short, and much waits for this client.
@@ -111,7 +113,7 @@ impl Session {
             tls,
             queue: None,
             stash: None,
-            stalled: None,
+            stall: None,
             counted: None,
             throttled: false,
         };
@@ -246,20 +248,18 @@ impl Session {
                 &mut sealing
             }
         };
+        let mut moved = 0;
         while !queue.is_empty() {
             match write_once(&queue, input, out) {
                 Ok((taken, wanted)) if taken > 0 => {
                     queue.advance(taken, &mut kit.pool);
-                    self.stalled = Some(kit.now);
+                    moved += taken;
                     if taken < wanted {
                         break;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.stalled.get_or_insert(kit.now);
-                    break;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Ok(_) | Err(_) => {
                     queue.clear(&mut kit.pool);
                     self.queue = Some(queue);
@@ -270,15 +270,13 @@ impl Session {
         if let Phase::Live(live) = &mut self.phase {
             live.publish(&mut queue, kit.now);
         }
-        if queue.is_empty() {
-            if !self.has_unsent() {
-                self.stalled = None;
-            }
-            if !queue.has_news() {
-                return kit.give_queue(queue);
-            }
+        if queue.is_empty() && !queue.has_news() {
+            kit.give_queue(queue);
+        } else {
+            self.queue = Some(queue);
         }
-        self.queue = Some(queue);
+        // What is sealed and waits was moved, and not taken.
+        self.note_taken(moved.saturating_sub(self.unsent()), kit.now);
     }
 
     /// Draws the conclusions from the connection's and the queue's state: closes, overruns, the
@@ -386,7 +384,6 @@ impl Session {
         live.handle_mail(kit, queue, mail);
         if written > 0 {
             queue.advance(written, &mut kit.pool);
-            self.stalled = Some(kit.now);
         }
         true
     }
@@ -446,7 +443,7 @@ impl Session {
         match &self.phase {
             Phase::Opening(opening) => Some(opening.deadline),
             Phase::Live(live) => {
-                let stalled = self.stalled.map(|since| since + live.limits().send_timeout);
+                let stalled = self.stall_deadline(live.limits());
                 live.deadline().into_iter().chain(stalled).chain(live.leaving_deadline()).min()
             }
             Phase::Ending { until, .. } => Some(*until),
@@ -464,9 +461,7 @@ impl Session {
             Phase::Ending { until, .. } => *until = kit.now + limits.linger_timeout,
             Phase::Gone { .. } => {}
         }
-        if let Some(since) = &mut self.stalled {
-            *since = kit.now;
-        }
+        self.forgive_stall(kit.now);
     }
 
     /// Does what is due now.
@@ -487,8 +482,7 @@ impl Session {
                 if live.handle_timeout(now) {
                     return self.lose(kit, Cause::Timeout, false);
                 }
-                let give_up = live.limits().send_timeout;
-                if self.stalled.is_some_and(|since| now >= since + give_up) {
+                if self.takes_too_little(kit, out) {
                     return self.lose(kit, Cause::Timeout, true);
                 }
                 self.leaving_timeout(kit, out);

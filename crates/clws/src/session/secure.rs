@@ -203,14 +203,11 @@ impl Session {
     /// Writes ciphertext that waits; `false` when the connection was lost.
     pub(super) fn flush_tls(&mut self, kit: &mut Kit, out: &mut dyn Output) -> bool {
         let Some(tls) = self.tls.as_mut().filter(|tls| tls.has_unsent()) else { return true };
-        match tls.flush(out) {
-            Ok(0) => _ = self.stalled.get_or_insert(kit.now),
-            Ok(_) => self.stalled = tls.has_unsent().then_some(kit.now),
-            Err(_) => {
-                self.lose(kit, Cause::Lost, false);
-                return false;
-            }
-        }
+        let Ok(taken) = tls.flush(out) else {
+            self.lose(kit, Cause::Lost, false);
+            return false;
+        };
+        self.note_taken(taken, kit.now);
         true
     }
 
@@ -224,7 +221,13 @@ impl Session {
         }
     }
 
-    /// Whether ciphertext waits for the socket.
+    /// Bytes of ciphertext that wait for the socket.
+    #[inline]
+    pub(super) fn unsent(&self) -> usize {
+        self.tls.as_ref().map_or(0, |tls| tls.unsent())
+    }
+
+    /// Whether there are any.
     pub(super) fn has_unsent(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.has_unsent())
     }

@@ -59,6 +59,10 @@ impl TlsStage {
         match *self {}
     }
 
+    pub(crate) fn unsent(&self) -> usize {
+        match *self {}
+    }
+
     pub(crate) fn has_unsent(&self) -> bool {
         match *self {}
     }

@@ -24,9 +24,14 @@ pub(crate) struct Buffers {
 }
 
 impl TlsStage {
-    /// Whether ciphertext waits for the socket.
+    /// Bytes of ciphertext that wait for the socket.
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent.len() - self.sent
+    }
+
+    /// Whether there are any.
     pub(crate) fn has_unsent(&self) -> bool {
-        self.sent < self.unsent.len()
+        self.unsent() > 0
     }
 
     /// Writes ciphertext that waits; gives how much the socket took.
