@@ -30,6 +30,7 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "tls/off.rs"]
 mod tls;
+mod turns;
 
 pub use client::Client;
 pub use clws_proto::close::CloseCode;

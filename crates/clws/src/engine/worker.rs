@@ -17,10 +17,10 @@ use crate::drain::Plan;
 use crate::hub::{Hub, Kit, Shift};
 use crate::peer::Peer;
 use crate::session::{Fate, Session, Transport};
+use crate::turns::{Entry, Standing, Turns};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,59 +30,26 @@ const MAX_EVENTS: usize = 1024;
 const WAKE: Token = Token(usize::MAX);
 
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "four facts, each changing by itself")]
 struct Seat {
     stream: Stream,
     session: Session,
     due: Due,
     /// The bytes it stands in the ledger with.
     held: usize,
-    /// More may be there to read than the last event's turn allowed.
-    readable: bool,
-    /// The peer's end, or an error, is there to be read behind everything else.
-    end_waits: bool,
-    /// It stands in the list for the next turn.
-    listed: bool,
-    /// It stands in the queue of those that inflate long messages.
-    queued: bool,
-    /// How many more reads take at least what had come when the session's time was up.
-    last_reads: u8,
+    standing: Standing,
 }
 
 impl Seat {
     /// Has the socket read, ready or not, as often as it may hold more.
     fn begin_reading_out(&mut self, turn_bytes: usize) {
-        let reads = self.stream.receive_buffer() / turn_bytes.max(1) + 1;
-        self.last_reads = u8::try_from(reads).unwrap_or(u8::MAX);
-        self.readable = true;
+        self.standing.begin_reading_out(self.stream.receive_buffer() / turn_bytes.max(1) + 1);
         self.session.throttle(false);
     }
 
     /// Whether nothing is to be read for want of memory. A peer that is gone is read to its end,
     /// or it would not be noticed.
     fn must_wait(&self, waiting: usize, mark: usize) -> bool {
-        waiting >= mark && !self.is_ending()
-    }
-
-    /// Whether what the socket holds is all that will come.
-    fn is_ending(&self) -> bool {
-        self.end_waits || self.last_reads > 0
-    }
-
-    /// Counts a read; whether it was the last.
-    fn has_read_out(&mut self) -> bool {
-        self.last_reads -= 1;
-        let done = self.last_reads == 0 || !self.readable;
-        if done && self.session.wants_read() {
-            self.last_reads = 0;
-            return true;
-        }
-        if done {
-            // It was held in the middle, and goes on where it stopped.
-            self.last_reads = 1;
-            self.readable = true;
-        }
-        false
+        waiting >= mark && !self.standing.is_ending()
     }
 }
 
@@ -98,12 +65,7 @@ pub(super) struct Worker {
     /// What is received. It has twice the room of one turn, for a frame that is known to be long:
     /// more would cost fewer calls and more cache misses (512 KiB is a tenth slower).
     buffer: Vec<u8>,
-    /// Sessions to serve in the next turn: there is more to read, or something was sent to them.
-    /// Each by its place and number, as the place may be another session's by then.
-    next_turn: Vec<(u32, u64)>,
-    /// Sessions that go on with a long compressed message only when it is their turn, as all of
-    /// them at once would hold all their messages in memory.
-    swelling: VecDeque<(u32, u64)>,
+    turns: Turns,
     stopping: bool,
     /// When the drain's deadline comes.
     deadline: Option<Instant>,
@@ -130,8 +92,7 @@ impl Worker {
             mailbox,
             ledger,
             buffer: vec![0; 2 * turn_bytes],
-            next_turn: Vec::new(),
-            swelling: VecDeque::new(),
+            turns: Turns::with_capacity(MAX_EVENTS),
             stopping: false,
             deadline: None,
             quiet: Quiet::default(),
@@ -157,12 +118,10 @@ impl Worker {
             for letter in letters.drain(..) {
                 self.handle_letter(letter);
             }
-            std::mem::swap(&mut turn, &mut self.next_turn);
-            for (slot, id) in turn.drain(..) {
-                if let Some(seat) = self.seats.get_mut(slot as usize)
-                    && seat.session.id() == id
-                {
-                    seat.listed = false;
+            self.turns.take_listed(&mut turn);
+            for entry @ (slot, _) in turn.drain(..) {
+                if let Some(seat) = seat_of(&mut self.seats, entry) {
+                    seat.standing.unlist();
                     self.serve(slot, true, true);
                 }
             }
@@ -182,8 +141,7 @@ impl Worker {
     }
 
     fn wait(&mut self, events: &mut Events) {
-        let busy = !self.next_turn.is_empty() || !self.swelling.is_empty();
-        let idle = !busy && self.mailbox.fall_asleep();
+        let idle = self.turns.is_empty() && self.mailbox.fall_asleep();
         let timeout = if idle { self.idle_time() } else { Some(Duration::ZERO) };
         if let Err(error) = self.poll.poll(events, timeout)
             && error.kind() != io::ErrorKind::Interrupted
@@ -207,51 +165,26 @@ impl Worker {
     fn handle_event(&mut self, event: &Event) {
         let Token(slot) = event.token();
         let Some(seat) = self.seats.get_mut(slot) else { return };
-        seat.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-        seat.end_waits |= event.is_read_closed() || event.is_error();
-        if seat.end_waits {
+        seat.standing.note(event.is_readable(), event.is_read_closed() || event.is_error());
+        if seat.standing.end_waits {
             seat.session.throttle(false);
         }
-        if seat.listed {
-            // Its turn comes with the list's, once.
+        if seat.standing.is_listed() {
             return;
         }
         self.serve(slot as u32, event.is_writable(), false);
     }
 
-    fn list(&mut self, slot: u32) {
-        if let Some(seat) = self.seats.get_mut(slot as usize)
-            && !seat.listed
-        {
-            seat.listed = true;
-            self.next_turn.push((slot, seat.session.id()));
-        }
-    }
-
-    /// Lets the first in the queue inflate one turn's share. It stays the first until its message
-    /// is whole, so that few are unfinished at a time.
+    /// Lets the first of those that inflate long messages go on for one turn's share.
     fn inflate(&mut self) {
         self.kit.crowded = false;
-        while let Some(first @ (slot, _)) = self.swelling.pop_front() {
-            let Some(since) = self.swells(first) else { continue };
-            self.serve(slot, true, true);
-            match self.swells(first) {
-                Some(still) if still == since => self.swelling.push_front(first),
-                Some(_) => self.swelling.push_back(first),
-                None => {}
-            }
-            break;
+        let Self { turns, seats, kit, .. } = self;
+        if let Some(first) = turns.first(|entry| swells(seats, kit, entry)) {
+            self.serve(first.entry.0, true, true);
+            let still = swells(&mut self.seats, &self.kit, first.entry);
+            self.turns.served(first, still);
         }
-        self.kit.crowded = !self.swelling.is_empty();
-    }
-
-    /// Since when the session in the queue inflates a long message; one that does not, or not now,
-    /// leaves the queue.
-    fn swells(&mut self, (slot, id): (u32, u64)) -> Option<Instant> {
-        let seat = self.seats.get_mut(slot as usize).filter(|seat| seat.session.id() == id)?;
-        let since = seat.session.swelling(&self.kit);
-        seat.queued = since.is_some();
-        since
+        self.kit.crowded = self.turns.is_crowded();
     }
 
     /// Writes and reads what one session may write and read in one turn.
@@ -262,11 +195,11 @@ impl Worker {
             seat.session.handle_writable(&mut self.kit, &mut &seat.stream);
         }
         // What was left of the turn before comes first, and may have been all of this one's share.
-        let reads = seat.readable && seat.session.wants_read() && self.kit.share > 0;
-        if reads && !seat.is_ending() && self.ledger.turns_away() {
+        let reads = seat.standing.readable && seat.session.wants_read() && self.kit.share > 0;
+        if reads && !seat.standing.is_ending() && self.ledger.turns_away() {
             seat.session.throttle(true);
         } else if reads {
-            seat.readable = false;
+            seat.standing.readable = false;
             // More than is expected, so that a frame's end does not look like a full buffer.
             let turn = seat.session.turn_bytes(&self.kit);
             let budget = (seat.session.expected().saturating_add(turn)).min(self.buffer.len());
@@ -275,17 +208,17 @@ impl Worker {
                 Ok(0) => seat.session.handle_eof(&mut self.kit),
                 Ok(count) => {
                     // A short read empties the socket; what comes then is told again.
-                    seat.readable = count == budget || seat.end_waits;
+                    seat.standing.readable = count == budget || seat.standing.end_waits;
                     let input = self.buffer.get_mut(..count).unwrap_or_default();
                     seat.session.handle_input(&mut self.kit, input, &mut &seat.stream);
                 }
                 Err(error) => match Reading::after(&error) {
                     Reading::Empty => {}
-                    Reading::Again => seat.readable = true,
+                    Reading::Again => seat.standing.readable = true,
                     Reading::Lost => seat.session.handle_error(&mut self.kit),
                 },
             }
-            if seat.last_reads > 0 && seat.has_read_out() {
+            if seat.standing.has_read_out(&seat.session) {
                 seat.session.handle_read_out(&mut self.kit, &mut &seat.stream);
             }
         }
@@ -312,17 +245,10 @@ impl Worker {
         if let Some(deadline) = seat.session.deadline() {
             self.wheel.arm(slot, deadline, &mut seat.due);
         }
-        if seat.last_reads == 0 && seat.session.is_reading_out() {
+        if seat.standing.begins_reading_out(&seat.session) {
             seat.begin_reading_out(self.kit.hub.limits.turn_bytes);
         }
-        if seat.session.swelling(&self.kit).is_some() {
-            if !std::mem::replace(&mut seat.queued, true) {
-                self.swelling.push_back((slot, seat.session.id()));
-                self.kit.crowded = true;
-            }
-        } else if seat.session.wants_turn() || (seat.readable && seat.session.wants_read()) {
-            self.list(slot);
-        }
+        self.turns.settle(slot, &seat.session, &mut seat.standing, &mut self.kit);
     }
 
     fn remove(&mut self, slot: u32, reset: bool) {
@@ -338,11 +264,10 @@ impl Worker {
         match letter {
             Letter::Join(stream, peer, transport) => self.join(stream, peer, &transport),
             Letter::Mail(client::Letter { slot, client, mail }) => {
-                if let Some(seat) = self.seats.get_mut(slot as usize)
-                    && seat.session.id() == client
+                if let Some(seat) = seat_of(&mut self.seats, (slot, client))
                     && seat.session.handle_mail(&mut self.kit, mail, &mut &seat.stream)
                 {
-                    self.list(slot);
+                    self.turns.list((slot, client), &mut seat.standing);
                 }
             }
             Letter::Drain(plan) => self.drain(plan),
@@ -361,17 +286,7 @@ impl Worker {
             return;
         }
         let session = Session::new(&self.kit, slot as u32, peer, transport);
-        entry.insert(Seat {
-            stream,
-            session,
-            due: NEVER,
-            held: 0,
-            readable: false,
-            end_waits: false,
-            listed: false,
-            queued: false,
-            last_reads: 0,
-        });
+        entry.insert(Seat { stream, session, due: NEVER, held: 0, standing: Standing::default() });
         if self.stopping {
             self.drain_one(slot as u32);
         }
@@ -427,4 +342,14 @@ impl Worker {
         }
         self.settle(slot);
     }
+}
+
+fn seat_of(seats: &mut Slab<Seat>, (slot, id): Entry) -> Option<&mut Seat> {
+    seats.get_mut(slot as usize).filter(|seat| seat.session.id() == id)
+}
+
+/// See [`Standing::swells`]; a session that is gone does not.
+fn swells(seats: &mut Slab<Seat>, kit: &Kit, entry: Entry) -> Option<Instant> {
+    let seat = seat_of(seats, entry)?;
+    seat.standing.swells(&seat.session, kit)
 }

@@ -170,6 +170,7 @@ pub(super) struct Rig {
     pub(super) reads_out: bool,
     /// Whether the resource wants to close clients itself.
     pub(super) keeps: Arc<AtomicBool>,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "tests of TLS decide later"))]
     pub(super) pendings: Pendings,
     calls: Arc<Mutex<Vec<Call>>>,
     client: Arc<Mutex<Option<Client>>>,

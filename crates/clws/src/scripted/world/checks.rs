@@ -29,7 +29,7 @@ impl World {
                 let waiting = seat.session.waiting();
                 assert!(waiting <= 3 * HIGH + 2 * longest + 70_000, "{waiting} bytes wait");
                 let stash = seat.session.stash.as_ref().map_or(0, |stash| stash.bytes.len());
-                assert!(stash <= TURN, "{stash} bytes are stashed");
+                assert!(stash <= 2 * TURN, "{stash} bytes are stashed");
             }
         }
         let connected = ledger.connected - ledger.disconnected;

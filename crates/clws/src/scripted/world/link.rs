@@ -59,6 +59,10 @@ pub(super) enum Found {
 impl Link {
     pub(super) fn new(mut random: Random) -> Self {
         let room = [100, 3000, 20_000, 200_000][random.below(4)];
+        Self::with_room(room, random)
+    }
+
+    pub(super) fn with_room(room: usize, random: Random) -> Self {
         Self {
             random,
             up: VecDeque::new(),

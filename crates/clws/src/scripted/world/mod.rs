@@ -7,6 +7,7 @@
 
 mod breach;
 mod checks;
+mod crowd;
 mod ledger;
 mod link;
 mod patience;

@@ -8,13 +8,14 @@ use crate::drain::Plan;
 use crate::hub::{Hub, Kit};
 use crate::peer::Peer;
 use crate::session::{Fate, Phase, Session, Transport};
+use crate::turns::{Entry, Standing, Turns};
 use slab::Slab;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// How often a client that has to leave is read from at most.
-const LAST_READS: u8 = 4;
+const LAST_READS: usize = 4;
 
 #[derive(Debug)]
 enum Parcel {
@@ -53,11 +54,7 @@ impl Courier for Post {
 pub(super) struct Seat {
     pub(super) link: usize,
     pub(super) session: Session,
-    readable: bool,
-    end_waits: bool,
-    listed: bool,
-    /// As in the engine's seat.
-    last_reads: u8,
+    standing: Standing,
 }
 
 #[derive(Debug)]
@@ -66,7 +63,7 @@ pub(super) struct Worker {
     pub(super) seats: Slab<Seat>,
     post: Arc<Post>,
     buffer: Vec<u8>,
-    next_turn: Vec<(usize, u64)>,
+    turns: Turns,
     stopping: bool,
     /// When a drain resets what is left.
     cut: Option<Instant>,
@@ -76,11 +73,11 @@ impl Worker {
     pub(super) fn new(hub: Arc<Hub>, now: Instant) -> Self {
         let post = Arc::new(Post(Mutex::new(Some(Vec::new()))));
         Self {
-            buffer: vec![0; hub.limits.turn_bytes],
+            buffer: vec![0; 2 * hub.limits.turn_bytes],
             kit: Kit::new(hub, post.clone(), now),
             seats: Slab::new(),
             post,
-            next_turn: Vec::new(),
+            turns: Turns::with_capacity(0),
             stopping: false,
             cut: None,
         }
@@ -102,7 +99,7 @@ impl Worker {
     /// Whether it would sleep.
     pub(super) fn is_idle(&self, links: &[Link]) -> bool {
         self.post.is_empty()
-            && self.next_turn.is_empty()
+            && self.turns.is_empty()
             && self.seats.iter().all(|(_, seat)| !links[seat.link].ready.is_any())
     }
 
@@ -126,14 +123,15 @@ impl Worker {
         for parcel in parcels.unwrap_or_default() {
             self.handle_parcel(parcel, links);
         }
-        for (slot, id) in std::mem::take(&mut self.next_turn) {
-            if let Some(seat) = self.seats.get_mut(slot)
-                && seat.session.id() == id
-            {
-                seat.listed = false;
-                self.serve(slot, links, true, true);
+        let mut listed = Vec::new();
+        self.turns.take_listed(&mut listed);
+        for entry @ (slot, _) in listed {
+            if let Some(seat) = seat_of(&mut self.seats, entry) {
+                seat.standing.unlist();
+                self.serve(slot as usize, links, true, true);
             }
         }
+        self.inflate(links);
         for slot in slots {
             self.handle_due(slot, links);
         }
@@ -156,22 +154,23 @@ impl Worker {
         let Some(seat) = self.seats.get_mut(slot) else { return };
         let ready = std::mem::take(&mut links[seat.link].ready);
         if ready.is_any() {
-            seat.readable |= ready.readable || ready.closed;
-            seat.end_waits |= ready.closed;
-            if seat.listed {
+            seat.standing.note(ready.readable, ready.closed);
+            if seat.standing.is_listed() {
                 return;
             }
             self.serve(slot, links, ready.writable, false);
         }
     }
 
-    fn list(&mut self, slot: usize) {
-        if let Some(seat) = self.seats.get_mut(slot)
-            && !seat.listed
-        {
-            seat.listed = true;
-            self.next_turn.push((slot, seat.session.id()));
+    fn inflate(&mut self, links: &mut [Link]) {
+        self.kit.crowded = false;
+        let Self { turns, seats, kit, .. } = self;
+        if let Some(first) = turns.first(|entry| swells(seats, kit, entry)) {
+            self.serve(first.entry.0 as usize, links, true, true);
+            let still = swells(&mut self.seats, &self.kit, first.entry);
+            self.turns.served(first, still);
         }
+        self.kit.crowded = self.turns.is_crowded();
     }
 
     fn serve(&mut self, slot: usize, links: &mut [Link], writable: bool, listed: bool) {
@@ -181,12 +180,14 @@ impl Worker {
         if listed || (writable && seat.session.wants_write()) {
             seat.session.handle_writable(&mut self.kit, link);
         }
-        if seat.readable && seat.session.wants_read() && self.kit.share > 0 {
-            seat.readable = false;
-            match link.read(&mut self.buffer) {
+        if seat.standing.readable && seat.session.wants_read() && self.kit.share > 0 {
+            seat.standing.readable = false;
+            let turn = seat.session.turn_bytes(&self.kit);
+            let budget = (seat.session.expected().saturating_add(turn)).min(self.buffer.len());
+            match link.read(&mut self.buffer[..budget]) {
                 Ok(0) => seat.session.handle_eof(&mut self.kit),
                 Ok(count) => {
-                    seat.readable = count == self.buffer.len() || seat.end_waits;
+                    seat.standing.readable = count == budget || seat.standing.end_waits;
                     let input = &mut self.buffer[..count];
                     seat.session.handle_input(&mut self.kit, input, link);
                     // Whatever still refers to the receive buffer would now send the wrong bytes.
@@ -194,11 +195,11 @@ impl Worker {
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {}
-                    io::ErrorKind::Interrupted => seat.readable = true,
+                    io::ErrorKind::Interrupted => seat.standing.readable = true,
                     _ => seat.session.handle_error(&mut self.kit),
                 },
             }
-            if seat.last_reads > 0 && seat.has_read_out() {
+            if seat.standing.has_read_out(&seat.session) {
                 seat.session.handle_read_out(&mut self.kit, link);
             }
         }
@@ -217,23 +218,20 @@ impl Worker {
                 return;
             }
         }
-        if seat.last_reads == 0 && seat.session.is_reading_out() {
-            (seat.last_reads, seat.readable) = (LAST_READS, true);
+        if seat.standing.begins_reading_out(&seat.session) {
+            seat.standing.begin_reading_out(LAST_READS);
         }
-        if seat.session.wants_turn() || (seat.readable && seat.session.wants_read()) {
-            self.list(slot);
-        }
+        self.turns.settle(slot as u32, &seat.session, &mut seat.standing, &mut self.kit);
     }
 
     fn handle_parcel(&mut self, parcel: Parcel, links: &mut [Link]) {
         match parcel {
             Parcel::Join(link) => self.join(link, links),
             Parcel::Mail(Letter { slot, client, mail }) => {
-                if let Some(seat) = self.seats.get_mut(slot as usize)
-                    && seat.session.id() == client
+                if let Some(seat) = seat_of(&mut self.seats, (slot, client))
                     && seat.session.handle_mail(&mut self.kit, mail, &mut links[seat.link])
                 {
-                    self.list(slot as usize);
+                    self.turns.list((slot, client), &mut seat.standing);
                 }
             }
             Parcel::Drain(plan) => {
@@ -256,8 +254,7 @@ impl Worker {
         let entry = self.seats.vacant_entry();
         let slot = entry.key();
         let session = Session::new(&self.kit, slot as u32, Peer::NAMELESS, &Transport::Tcp);
-        let (readable, end_waits, listed) = (false, false, false);
-        entry.insert(Seat { link, session, readable, end_waits, listed, last_reads: 0 });
+        entry.insert(Seat { link, session, standing: Standing::default() });
         if self.stopping {
             self.drain_one(slot, links);
         }
@@ -286,23 +283,19 @@ impl Worker {
 }
 
 impl Seat {
-    fn has_read_out(&mut self) -> bool {
-        self.last_reads -= 1;
-        let done = self.last_reads == 0 || !self.readable;
-        if done && self.session.wants_read() {
-            self.last_reads = 0;
-            return true;
-        }
-        if done {
-            (self.last_reads, self.readable) = (1, true);
-        }
-        false
-    }
-
     /// What must not be where nothing waits: a buffer of the worker's, or a turn to come.
     pub(super) fn is_at_rest(&self) -> bool {
         let Session { phase, queue, stash, .. } = &self.session;
         let keeps = queue.is_some() || stash.is_some() || self.session.wants_turn();
         !matches!(phase, Phase::Live(_)) || !keeps
     }
+}
+
+fn seat_of(seats: &mut Slab<Seat>, (slot, id): Entry) -> Option<&mut Seat> {
+    seats.get_mut(slot as usize).filter(|seat| seat.session.id() == id)
+}
+
+fn swells(seats: &mut Slab<Seat>, kit: &Kit, entry: Entry) -> Option<Instant> {
+    let seat = seat_of(seats, entry)?;
+    seat.standing.swells(&seat.session, kit)
 }
