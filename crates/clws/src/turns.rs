@@ -140,12 +140,14 @@ impl Turns {
         standing: &mut Standing,
         kit: &mut Kit,
     ) {
-        if session.swelling(kit).is_some() {
-            if !std::mem::replace(&mut standing.queued, true) {
-                self.swelling.push_back((slot, session.id()));
-                kit.crowded = true;
-            }
-        } else if session.wants_turn() || (standing.readable && session.wants_read()) {
+        let swells = session.swelling(kit).is_some();
+        if swells && !std::mem::replace(&mut standing.queued, true) {
+            self.swelling.push_back((slot, session.id()));
+            kit.crowded = true;
+        }
+        // What is due of one in the queue, but its message, is not for the queue to put off.
+        let is_due = if swells { session.is_drained() } else { session.wants_turn() };
+        if is_due || (standing.readable && session.wants_read()) {
             self.list((slot, session.id()), standing);
         }
     }

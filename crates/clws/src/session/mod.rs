@@ -326,7 +326,7 @@ impl Session {
     /// Whether `drained` is due. It waits for another turn: were it called as soon as it is due,
     /// user code that answers it with more would be called from within itself.
     #[inline]
-    fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         let Phase::Live(live) = &self.phase else { return false };
         live.pressed && self.waiting() <= live.limits().send_queue_low
     }

@@ -2,7 +2,7 @@
 //! waits for that and what does not.
 
 use super::super::fairness::{offering, packed};
-use super::super::masked;
+use super::super::{frames, masked};
 use super::Random;
 use super::link::{Found, Link};
 use super::worker::Worker;
@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::origin::Origin;
 use crate::resource::{Closed, Resource};
 use crate::routes::{Route, Routes};
+use crate::sending::SendOptions;
 use crate::session::Phase;
 use clws_proto::frame::OpCode::{Binary, Text};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -40,7 +41,7 @@ impl Witness {
 impl Resource for Witness {
     fn text(&self, client: &Client, message: &str) {
         if message == "much" {
-            client.send_binary(&[7; 20_000]);
+            client.send_binary_with(&vec![7; 20_000], SendOptions::new().uncompressed());
         }
         self.saw(client, Seen::Text(message.to_owned()));
     }
@@ -238,4 +239,20 @@ fn one_that_is_not_listened_to_holds_nobody_up_and_comes_back() {
     paused.resume_reading();
     crowd.rest();
     assert_eq!(crowd.take_seen(), [(0, Seen::Binary(MIB)), (0, Seen::Text("more".into()))]);
+}
+
+/// It is due in the next turn, whoever inflates what meanwhile.
+#[test]
+fn drained_does_not_wait_in_the_queue() {
+    let limits = Limits { send_queue_low: 2000, send_queue_high: 8000, ..Limits::default() };
+    let mut crowd = Crowd::of(4, limits);
+    crowd.say_in_order(0..3, &long());
+    crowd.say(3, &[masked(Text, b"much"), long()].concat());
+    // A read and a write may have to be tried again.
+    (0..4).for_each(|_| crowd.turn());
+    assert_eq!(crowd.take_seen(), [(3, Seen::Text("much".into())), (3, Seen::Drained)]);
+    assert_eq!(frames(&crowd.hear(3)).0, [(Binary, vec![7; 20_000])]);
+    crowd.rest();
+    let numbers: Vec<_> = crowd.take_seen().into_iter().map(|(number, _)| number).collect();
+    assert_eq!(numbers, [0, 1, 2, 3]);
 }
