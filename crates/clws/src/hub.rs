@@ -270,7 +270,7 @@ impl Kit {
     /// A message that has inflated to so many bytes and is not finished is a long one.
     #[inline]
     pub(crate) fn long(&self) -> u64 {
-        self.hub.limits.turn_bytes as u64 / 4
+        (self.hub.limits.turn_bytes as u64 / 4).max(1)
     }
 
     /// An empty send queue, with the memory of an earlier use.

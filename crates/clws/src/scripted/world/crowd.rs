@@ -256,3 +256,17 @@ fn drained_does_not_wait_in_the_queue() {
     let numbers: Vec<_> = crowd.take_seen().into_iter().map(|(number, _)| number).collect();
     assert_eq!(numbers, [0, 1, 2, 3]);
 }
+
+/// Though it be a single byte.
+#[test]
+fn a_crowd_gets_on_however_little_a_turn_brings() {
+    for turn_bytes in [1, 2, 4, 100] {
+        let mut crowd = Crowd::of(3, Limits { turn_bytes, ..Limits::default() });
+        let message = packed(Binary, &vec![7; 100_000]);
+        (0..3).for_each(|link| crowd.say(link, &message.repeat(2)));
+        crowd.rest();
+        let seen = crowd.take_seen();
+        assert_eq!(seen.len(), 6, "{turn_bytes} bytes in a turn: {seen:?}");
+        assert!(seen.iter().all(|(_, seen)| *seen == Seen::Binary(100_000)), "{seen:?}");
+    }
+}
