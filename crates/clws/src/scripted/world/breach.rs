@@ -1,7 +1,7 @@
 //! What the rules forbid, and the close code each of it deserves.
 
 use super::ledger::Ledger;
-use super::speech::{MAX_MESSAGE, Speech};
+use super::speech::Speech;
 use clws_proto::frame;
 use clws_proto::frame::OpCode::{Binary, Close, Continuation, Text};
 
@@ -80,10 +80,7 @@ impl Speech {
                 1007
             }
             _ => {
-                let half = vec![1; MAX_MESSAGE / 2];
-                self.frame(&mut out, false, false, Binary, &half);
-                self.frame(&mut out, false, false, Continuation, &half);
-                self.frame(&mut out, true, false, Continuation, &[1]);
+                out = self.too_much();
                 1009
             }
         };

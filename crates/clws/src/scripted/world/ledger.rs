@@ -142,6 +142,17 @@ impl Ledger {
         payload
     }
 
+    /// Another, which compresses well, here better and there worse.
+    pub(super) fn long_payload(&mut self, size: usize) -> Vec<u8> {
+        let mut payload = self.payload(0);
+        while payload.len() < size {
+            let (word, times) = (self.random.below(1 << 40), 1 + self.random.below(300));
+            payload.extend(format!("{word};").repeat(times).into_bytes());
+            payload.truncate(size);
+        }
+        payload
+    }
+
     pub(super) fn connected(&mut self, number: usize, client: &Client) {
         self.connected += 1;
         let page = &mut self.pages[number];

@@ -159,8 +159,14 @@ impl World {
 
     fn turn(&mut self) {
         let worker = self.random.below(self.workers.len());
-        self.workers[worker].turn(self.now, &mut self.links, &mut self.random);
+        self.serve(worker);
         self.check();
+    }
+
+    /// Lets a worker have a turn; no two are at the same time.
+    fn serve(&mut self, worker: usize) {
+        self.now += Duration::from_nanos(1);
+        self.workers[worker].turn(self.now, &mut self.links, &mut self.random);
     }
 
     /// Lets time pass; deadlines are served at most a tick late.
@@ -171,9 +177,7 @@ impl World {
         {
             let late = Duration::from_millis(self.random.below(50) as u64);
             self.now = self.now.max(due + late);
-            for worker in &mut self.workers {
-                worker.turn(self.now, &mut self.links, &mut self.random);
-            }
+            (0..self.workers.len()).for_each(|worker| self.serve(worker));
             self.check();
         }
         self.now = self.now.max(end);
@@ -200,9 +204,10 @@ impl World {
             for peer in 0..self.peers.len() {
                 moved |= self.move_peer(peer);
             }
-            for worker in &mut self.workers {
-                moved |= !worker.has_ended() && !worker.is_idle(&self.links);
-                worker.turn(self.now, &mut self.links, &mut self.random);
+            for worker in 0..self.workers.len() {
+                let is = &self.workers[worker];
+                moved |= !is.has_ended() && !is.is_idle(&self.links);
+                self.serve(worker);
             }
             self.check();
             self.ledger().decide();

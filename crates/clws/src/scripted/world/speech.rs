@@ -16,7 +16,9 @@ use std::time::Instant;
 /// No code in a close frame (RFC 6455 §7.1.5).
 const NO_CODE: u16 = 1005;
 /// The server's limit to a message.
-pub(super) const MAX_MESSAGE: usize = 20_000;
+pub(super) const MAX_MESSAGE: usize = 120_000;
+/// The longest that is sent as it is.
+const LONG: usize = 20_000;
 
 pub(super) struct Speech {
     pub(super) random: Random,
@@ -133,13 +135,15 @@ impl Speech {
     }
 
     fn message(&mut self, number: usize, ledger: &mut Ledger, out: &mut Vec<u8>) {
-        let size = [50, 3000, 9000, MAX_MESSAGE + 1][self.random.below(4)];
-        let size = self.random.below(size);
-        let payload = ledger.payload(size);
+        // More than is inflated in a few turns.
+        let swells = self.packer.is_some() && self.random.one_in(4);
+        let most = if swells { MAX_MESSAGE } else { [50, 3000, 9000, LONG][self.random.below(4)] };
+        let size = self.random.below(most + 1);
+        let payload = if swells { ledger.long_payload(size) } else { ledger.payload(size) };
         let opcode = if self.random.one_in(2) { Text } else { Binary };
         let mut packed = Vec::new();
         let compressed = match &mut self.packer {
-            Some(contexts) if !self.random.one_in(3) => {
+            Some(contexts) if swells || !self.random.one_in(3) => {
                 contexts.deflate(&payload, self.pool.codecs(), &mut packed)
             }
             _ => false,
@@ -160,6 +164,26 @@ impl Speech {
             rest = later;
         }
         ledger.pages[number].said.push((opcode, payload));
+    }
+
+    /// One byte more than a message may have, on the wire or when it is inflated.
+    pub(super) fn too_much(&mut self) -> Vec<u8> {
+        let (mut out, mut packed) = (Vec::new(), Vec::new());
+        let all = vec![1; MAX_MESSAGE + 1];
+        if let Some(contexts) = &mut self.packer
+            && self.random.one_in(2)
+            && contexts.deflate(&all, self.pool.codecs(), &mut packed)
+        {
+            self.frame(&mut out, true, true, Binary, &packed);
+            return out;
+        }
+        let mut pieces = all.chunks(MAX_MESSAGE / 2).peekable();
+        let mut opcode = Binary;
+        while let Some(piece) = pieces.next() {
+            self.frame(&mut out, pieces.peek().is_none(), false, opcode, piece);
+            opcode = Continuation;
+        }
+        out
     }
 
     fn ping(&mut self, out: &mut Vec<u8>) {
