@@ -2,6 +2,8 @@
 
 use crate::deflate::Deflate;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -94,7 +96,7 @@ pub(crate) struct Serve {
     /// Believe what this proxy says about its clients' addresses (`X-Forwarded-For`): an address, a
     /// network as `10.0.0.0/8`, or `unix` for whoever comes by a Unix-domain socket; may be given
     /// several times
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = proxy)]
     pub(crate) trusted_proxy: Vec<String>,
 
     /// Expect connections to begin with a header of the PROXY protocol, version 1 or 2, and close
@@ -238,6 +240,14 @@ fn origin(text: &str) -> Result<String, String> {
     }
 }
 
+/// What [`clws::Server::trusted_proxies`] takes.
+fn proxy(text: &str) -> Result<String, String> {
+    if text == "unix" || text.parse::<IpAddr>().is_ok() || text.parse::<IpNet>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err("give an address, a network as 10.0.0.0/8, or unix".into())
+}
+
 /// Prints help where it was asked for; else one line that says what is wrong.
 pub(crate) fn report(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
@@ -305,6 +315,16 @@ mod tests {
         assert_eq!(time("720h"), Ok(Duration::from_hours(720)));
         assert!(time("off").is_err() && time("0s").is_err());
         assert_eq!((window("0s"), window("1m")), (Ok(Duration::ZERO), Ok(Duration::from_mins(1))));
+    }
+
+    #[test]
+    fn proxies() {
+        for good in ["unix", "10.0.0.1", "10.0.0.0/8", "::1", "fd00::/8", "::ffff:10.0.0.1"] {
+            assert!(proxy(good).is_ok(), "{good}");
+        }
+        for bad in ["", "any", "localhost", "10.0.0.0/33", "10.0.0.0/", "10.0.0.1:80", "[::1]"] {
+            assert!(proxy(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -106,7 +106,8 @@ fn wrong_flags_exit_with_2() {
     fails(&["serve", "--max-clients", "-1"], 2, "-1");
     fails(&["serve", "--max-per-address", "0"], 2, "--max-per-address");
     fails(&["serve", "--max-accept-rate", "0"], 2, "--max-accept-rate");
-    fails(&["serve", "--trusted-proxy", "10.0.0.0/40"], 1, "10.0.0.0/40");
+    fails(&["serve", "--trusted-proxy", "10.0.0.0/40"], 2, "10.0.0.0/40");
+    fails(&["serve", "--trusted-proxy", "proxy.example"], 2, "--trusted-proxy");
     fails(&["serve", "--memory-budget", "1023k"], 2, "1023k");
     fails(&["serve", "--ping-interval", "soon"], 2, "soon");
     fails(&["serve", "--deflate-takeover", "all"], 2, "all");
