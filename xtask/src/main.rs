@@ -12,6 +12,7 @@ mod fuzz;
 mod interop;
 mod node;
 mod process;
+mod proxies;
 mod python27;
 mod server;
 mod tls;
@@ -44,6 +45,12 @@ const CHORES: &[Chore] = &[
         options: "[--only PEER] [--server PATH]",
         summary: "drive the server with independent clients from npm, PyPI and by raw sockets",
         run: interop::interop,
+    },
+    Chore {
+        name: "proxies",
+        options: "[--server PATH]",
+        summary: "drive the server through nginx and HAProxy, set up as the docs say; takes root",
+        run: proxies::proxies,
     },
     Chore {
         name: "browser",
