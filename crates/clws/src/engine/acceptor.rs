@@ -129,7 +129,7 @@ impl Acceptor {
         None
     }
 
-    fn hand_over(&self, stream: Stream, peer: Peer, transport: Transport) {
+    pub(super) fn hand_over(&self, stream: Stream, peer: Peer, transport: Transport) {
         self.hub.counters.accepted.add(1);
         let load = |mailbox: &&Arc<Mailbox>| mailbox.load.load(Ordering::Relaxed);
         if let Some(worker) = self.workers.iter().min_by_key(load) {

@@ -5,6 +5,8 @@
 //! sees a resource: what a connection means is the business of its session.
 
 mod acceptor;
+#[cfg(all(test, target_os = "linux"))]
+mod join_tests;
 mod lag;
 mod listening;
 mod mailbox;
