@@ -7,7 +7,7 @@
 
 use crate::close::{CloseCode, CloseFrame};
 use crate::closing::Phase;
-use crate::deflate::Contexts;
+use crate::deflate::{CHUNK, Contexts};
 use crate::error::ProtocolError;
 use crate::frame::{self, FrameHeader, MAX_CONTROL, MAX_HEADER, OpCode, SHORT_HEADER};
 use crate::mask::{self, MaskKey};
@@ -401,6 +401,7 @@ impl Connection {
         let new = || Box::new(Partial::new(text, false, now, pool));
         let message = self.message.get_or_insert_with(new);
         let limit = self.config.max_message_size;
+        message.make_room(coming(message, piece, pool), pool);
         let mut total = 0;
         for part in piece.chunks_mut(PIECE) {
             let next = mask::apply(current.key, part);
@@ -704,6 +705,16 @@ impl Connection {
         self.current = None;
         self.control = Vec::new();
         self.header_len = 0;
+    }
+}
+
+/// How much a piece may add to its message, as far as that is likely: one that has inflated to more
+/// than is inflated at once goes on for as long as it may.
+fn coming(message: &Partial, piece: &[u8], pool: &Pool) -> usize {
+    match message.is_compressed() {
+        true if message.len() < CHUNK as u64 => 0,
+        true => pool.allowance().min(64 * 1024) as usize,
+        false => piece.len(),
     }
 }
 

@@ -108,6 +108,28 @@ impl Partial {
         Ok(())
     }
 
+    /// Moves to a larger buffer where one is spare and `bytes` more may make it a long message.
+    pub(crate) fn make_room(&mut self, bytes: usize, pool: &mut Pool) {
+        match &mut self.content {
+            Content::Text(text, _) => {
+                if let Some(larger) = pool.take_larger(text.capacity(), text.len() + bytes) {
+                    // Pool buffers are empty, so the conversion neither checks nor fails.
+                    let mut larger = String::from_utf8(larger).unwrap_or_default();
+                    larger.push_str(text);
+                    pool.give(std::mem::replace(text, larger).into_bytes());
+                }
+            }
+            Content::Binary(content) => {
+                if let Some(mut larger) =
+                    pool.take_larger(content.capacity(), content.len() + bytes)
+                {
+                    larger.extend_from_slice(content);
+                    pool.give(std::mem::replace(content, larger));
+                }
+            }
+        }
+    }
+
     pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
         match &mut self.content {
             Content::Text(text, tail) => {

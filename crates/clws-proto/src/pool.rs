@@ -11,7 +11,8 @@ use crate::deflate::Codecs;
 const MAX_CODECS: usize = 1024 * 1024;
 /// The most buffers kept.
 const MAX_BUFFERS: usize = 64;
-/// The largest buffer that is lent while memory is to be spared, in bytes.
+/// The largest buffer that is lent while memory is to be spared, in bytes. A message that goes
+/// beyond it gets the largest there is.
 const SMALL: usize = 64 * 1024;
 
 /// Buffers that wait for their next use, at most 64 of them and at most a given number of bytes.
@@ -47,6 +48,21 @@ impl Pool {
         let buffer = self.spare.pop_if(|spare| spare.capacity() <= most).unwrap_or_default();
         self.kept -= buffer.capacity();
         buffer
+    }
+
+    /// The largest buffer, for a message of which `needed` bytes do not fit into its `capacity`
+    /// any more: if that is a long one, and the buffer has at least twice the room. Were it to
+    /// grow by itself, each would leave one more large buffer here, and to the allocator the holes
+    /// that it grew out of.
+    pub(crate) fn take_larger(&mut self, capacity: usize, needed: usize) -> Option<Vec<u8>> {
+        let is_larger = |spare: &Vec<u8>| spare.capacity() >= capacity.saturating_mul(2);
+        let outgrown = needed > capacity && needed > SMALL;
+        if !outgrown || !self.spare.first().is_some_and(is_larger) {
+            return None;
+        }
+        let buffer = self.spare.remove(0);
+        self.kept -= buffer.capacity();
+        Some(buffer)
     }
 
     /// Takes a buffer back; it is freed where the pool is full.
@@ -136,6 +152,21 @@ mod tests {
         assert_eq!((lent, pool.kept()), (vec![1024, SMALL, 0], 500 * 1024));
         pool.be_frugal(false);
         assert_eq!((pool.take().capacity(), pool.kept()), (500 * 1024, 0));
+    }
+
+    #[test]
+    fn a_long_message_gets_the_largest_if_that_is_much_larger() {
+        let mut pool = Pool::new(usize::MAX);
+        for capacity in [500 * 1024, 1000 * 1024, SMALL] {
+            pool.give(Vec::with_capacity(capacity));
+        }
+        pool.be_frugal(true);
+        let kept = pool.kept();
+        assert_eq!(pool.take_larger(1024, SMALL), None);
+        assert_eq!(pool.take_larger(500 * 1024, 500 * 1024), None);
+        assert_eq!(pool.take_larger(501 * 1024, 600 * 1024), None);
+        let larger = pool.take_larger(1024, SMALL + 1).map(|buffer| buffer.capacity());
+        assert_eq!((larger, pool.kept()), (Some(1000 * 1024), kept - 1000 * 1024));
     }
 
     #[test]
