@@ -4,10 +4,15 @@ mod common;
 #[path = "common/gate.rs"]
 mod gate;
 
-use clws::{Cause, Limits, Listener, Origin, Server};
-use common::raw::{FIN, TEXT, frame};
+use clws::{Cause, Client, Limits, Listener, Origin, Server};
+use common::raw::{CLOSE, FIN, TEXT, frame};
 use common::{Events, Heard, Recorder, Running, await_that, echo, millis};
 use gate::Gate;
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 const LIFE: Duration = millis(300);
@@ -87,6 +92,80 @@ fn what_waits_in_a_listener_is_answered_first() {
     raw.close(1001, "");
     let (_, closed) = events.skip_to_disconnected();
     assert_eq!((closed.cause, closed.clean), (Cause::Lifetime, true));
+}
+
+/// Says numbers to the server without a pause, until the connection is gone.
+fn talk_on(mut stream: TcpStream) {
+    let texts = (0_u32..).map(|number| frame(FIN | TEXT, number.to_string().as_bytes()));
+    for text in texts {
+        if stream.write_all(&text).is_err() {
+            return;
+        }
+    }
+}
+
+/// Says numbers to the client without a pause, but as fast as it takes them; how many were taken.
+fn push_on(client: &Client) -> u32 {
+    let mut number = 0;
+    while client.send_text(&format!("push {number}")).is_sent() {
+        number += 1;
+        await_that("the client takes what there is", || client.queued_bytes() < 32 * 1024);
+    }
+    number
+}
+
+/// Answers, and other messages, that the server took to be sent arrive before the close. One that
+/// meets the close, sent by another thread at that moment, may be too late and not know it.
+#[test]
+fn a_client_that_never_pauses_leaves_in_time_and_loses_nothing() {
+    for on_a_listener in [false, true] {
+        let accepted = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&accepted);
+        let (recorder, events) = Recorder::new(move |client, heard| {
+            if let Heard::Text(text) = heard {
+                let taken = client.send_text(text).is_sent();
+                counted.fetch_add(taken.into(), Ordering::Relaxed);
+            }
+        });
+        let mut limits = short_life();
+        limits.close_timeout = LIFE;
+        let server = Server::builder().limits(limits);
+        let server = Running::start(if on_a_listener {
+            server.resource("/", Origin::any(), Listener::new(recorder))
+        } else {
+            server.resource("/", Origin::any(), recorder)
+        });
+        let mut raw = server.raw("/");
+        let client = events.connected();
+        let stream = raw.stream.try_clone().expect("a socket");
+        let talking = thread::spawn(move || talk_on(stream));
+        let pushing = thread::spawn(move || push_on(&client));
+        let (mut answers, mut pushes) = (0_u32, 0_u32);
+        let (code, reason) = loop {
+            let frame = raw.frame();
+            if frame.opcode == CLOSE {
+                break (frame.close().0, frame.close().1.to_owned());
+            }
+            if let Some(number) = frame.text().strip_prefix("push ") {
+                assert_eq!(number, pushes.to_string());
+                pushes += 1;
+            } else {
+                assert_eq!(frame.text(), answers.to_string());
+                answers += 1;
+            }
+        };
+        assert_eq!((code, &*reason), (1001, "connected for long enough"));
+        raw.stream.shutdown(Shutdown::Both).expect("a socket");
+        talking.join().expect("no panic");
+        let sent = pushing.join().expect("no panic");
+        let (_, closed) = events.skip_to_disconnected();
+        let accepted = accepted.load(Ordering::Relaxed);
+        let met_the_close = u32::from(on_a_listener);
+        assert!(accepted - answers <= met_the_close, "of {accepted} answers {answers} came");
+        assert!(sent - pushes <= 1, "of {sent} messages {pushes} came");
+        assert_eq!(closed.cause, Cause::Lifetime);
+        assert!(answers > 100 && pushes > 100, "both were busy: {answers}, {pushes}");
+    }
 }
 
 #[test]

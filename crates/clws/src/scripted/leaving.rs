@@ -158,6 +158,19 @@ fn what_had_come_is_answered_before_the_close() {
 }
 
 #[test]
+fn what_is_on_its_way_from_elsewhere_arrives_before_the_close() {
+    let mut rig = Rig::open(short_life(), Rig::idle());
+    rig.pass(85 * SECOND);
+    assert!(rig.client().send_text("late").is_sent());
+    rig.pass(15 * SECOND);
+    assert_eq!(rig.take_calls(), [Call::Closing(1001, LIFETIME.into())]);
+    assert!(!rig.client().send_text("too late").is_sent());
+    rig.collect_mail();
+    assert_sent(&mut rig, &["late"], 1001, LIFETIME);
+    assert_eq!(answer(&mut rig), Cause::Lifetime);
+}
+
+#[test]
 fn who_never_stops_sending_is_closed_at_the_last_call() {
     let mut rig = Rig::open(short_life(), Rig::idle());
     rig.reads_out = false;

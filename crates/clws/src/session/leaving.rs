@@ -176,9 +176,10 @@ impl Live {
         self.control(kit);
     }
 
+    /// Closes behind what was sent before, as user code would: letters may be on their way.
     fn leave(&mut self, kit: &Kit, why: Why) {
         let (code, reason) = why.words(kit);
-        self.close(kit.now, why.cause(), Some(code), reason);
+        self.client.close_for(why.cause(), code, reason);
         self.control(kit);
     }
 
