@@ -5,9 +5,9 @@
 
 mod common;
 
-use clws::{Client, Limits, Origin, Resource, Server};
-use common::Running;
+use clws::{Limits, Origin, Server};
 use common::raw::{BINARY, FIN, Raw, TEXT, frame};
+use common::{Echo, Running};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::io::{Read, Write};
@@ -17,18 +17,6 @@ static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const ROUNDS: usize = 10_000;
 const WARM_UP: usize = 500;
-
-struct Echo;
-
-impl Resource for Echo {
-    fn text(&self, client: &Client, message: &str) {
-        client.send_text(message);
-    }
-
-    fn binary(&self, client: &Client, message: &[u8]) {
-        client.send_binary(message);
-    }
-}
 
 /// Sends `question` again and again, and reads as many answers.
 fn echoes(raw: &mut Raw, question: &[u8], answer: &mut [u8], rounds: usize) {

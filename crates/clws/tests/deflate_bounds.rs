@@ -5,10 +5,10 @@
 
 mod common;
 
-use clws::{Client, DeflateConfig, Origin, Resource, Server};
-use common::Running;
+use clws::{DeflateConfig, Origin, Server};
 use common::packed::{ALONE, Packed, RSV1, TAKEOVER};
 use common::raw::{BINARY, FIN, TEXT, frame, request};
+use common::{Echo, Running};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::io::{Read, Write};
@@ -24,18 +24,6 @@ const MIB: usize = 1024 * KIB;
 
 fn alone() -> MutexGuard<'static, ()> {
     ALONE_IN_PROCESS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-struct Echo;
-
-impl Resource for Echo {
-    fn text(&self, client: &Client, message: &str) {
-        client.send_text(message);
-    }
-
-    fn binary(&self, client: &Client, message: &[u8]) {
-        client.send_binary(message);
-    }
 }
 
 /// One worker, so that what it keeps for all its clients is there once.

@@ -3,17 +3,9 @@
 
 mod common;
 
-use clws::{Client, Listener, Origin, Resource, Server};
-use common::Running;
+use clws::{Listener, Origin, Server};
+use common::{Echo, Running};
 use std::time::{Duration, Instant};
-
-struct Echo;
-
-impl Resource for Echo {
-    fn text(&self, client: &Client, message: &str) {
-        client.send_text(message);
-    }
-}
 
 const ROUNDS: usize = 20_000;
 

@@ -112,6 +112,19 @@ pub fn echo(client: &Client, heard: Heard<'_>) {
     }
 }
 
+/// A resource that only does so, and allocates nothing for it.
+pub struct Echo;
+
+impl Resource for Echo {
+    fn text(&self, client: &Client, message: &str) {
+        client.send_text(message);
+    }
+
+    fn binary(&self, client: &Client, message: &[u8]) {
+        client.send_binary(message);
+    }
+}
+
 /// Does nothing.
 pub fn listen(_: &Client, _: Heard<'_>) {}
 
