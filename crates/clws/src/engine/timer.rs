@@ -11,6 +11,8 @@ const TICK_NANOS: u64 = TICK.as_nanos() as u64;
 /// How many ticks the wheel reaches ahead: 12.8 s. Later deadlines are looked at again then. It is
 /// less than half of what a silent peer is given by default, so that most deadlines are later.
 const SPOKES: u64 = 256;
+/// The room that an empty spoke keeps, in sessions: after a crowd all of them would keep MiB.
+const KEPT: usize = 16;
 
 /// Which tick a session is due at; `NEVER` when it is in no spoke.
 pub(super) type Due = u64;
@@ -96,6 +98,9 @@ impl Wheel {
         for tick in first..=current.min(first + SPOKES - 1) {
             if let Some(spoke) = self.spokes.get_mut((tick % SPOKES) as usize) {
                 up.append(spoke);
+                if spoke.capacity() > KEPT {
+                    *spoke = Vec::new();
+                }
             }
         }
         self.turn_to(current + 1);
@@ -122,6 +127,18 @@ mod tests {
     fn an_empty_wheel_waits_for_ever() {
         let now = Instant::now();
         assert_eq!(Wheel::new(now).wait(now), None);
+    }
+
+    #[test]
+    fn what_a_crowd_needed_is_freed_when_it_has_come_up() {
+        let start = Instant::now();
+        let mut wheel = Wheel::new(start);
+        for slot in 0..100_000 {
+            wheel.arm(slot, start + SECOND * (slot % 10), &mut { NEVER });
+        }
+        assert_eq!(up(&mut wheel, start + 10 * SECOND).len(), 100_000);
+        let kept: usize = wheel.spokes.iter().map(Vec::capacity).sum();
+        assert!(kept <= wheel.spokes.len() * KEPT, "{kept}");
     }
 
     #[test]
