@@ -20,6 +20,8 @@ const SMALL: usize = 64 * 1024;
 pub struct Pool {
     /// The smallest last, and taken first: what turns out long grows, and most do not.
     spare: Vec<Vec<u8>>,
+    /// How many of them were not lent since [`Self::retire`].
+    idle: usize,
     kept: usize,
     max_kept: usize,
     codecs: Option<Box<Codecs>>,
@@ -34,6 +36,7 @@ impl Pool {
     pub fn new(max_kept: usize) -> Self {
         Self {
             spare: Vec::new(),
+            idle: 0,
             kept: 0,
             max_kept,
             codecs: None,
@@ -46,7 +49,7 @@ impl Pool {
     pub fn take(&mut self) -> Vec<u8> {
         let most = if self.frugal { SMALL } else { usize::MAX };
         let buffer = self.spare.pop_if(|spare| spare.capacity() <= most).unwrap_or_default();
-        self.kept -= buffer.capacity();
+        self.lent(&buffer);
         buffer
     }
 
@@ -61,8 +64,13 @@ impl Pool {
             return None;
         }
         let buffer = self.spare.remove(0);
-        self.kept -= buffer.capacity();
+        self.lent(&buffer);
         Some(buffer)
+    }
+
+    fn lent(&mut self, buffer: &Vec<u8>) {
+        self.kept -= buffer.capacity();
+        self.idle = self.idle.min(self.spare.len());
     }
 
     /// Takes a buffer back; it is freed where the pool is full.
@@ -80,7 +88,24 @@ impl Pool {
     /// Frees the buffers that are spare.
     pub fn clear(&mut self) {
         self.spare.clear();
-        self.kept = 0;
+        (self.kept, self.idle) = (0, 0);
+    }
+
+    /// Frees as many buffers and codecs as were spare all the time since this was called last, the
+    /// largest first: for a crowd that is gone.
+    pub fn retire(&mut self) {
+        let idle = self.idle.min(self.spare.len());
+        self.kept -= self.spare.drain(..idle).map(|spare| spare.capacity()).sum::<usize>();
+        self.idle = self.spare.len();
+        if let Some(codecs) = &mut self.codecs {
+            codecs.retire();
+        }
+    }
+
+    /// Whether [`Self::retire`] may have something to free, now or when it is called again.
+    #[inline]
+    pub fn has_spares(&self) -> bool {
+        !self.spare.is_empty() || self.codecs.as_ref().is_some_and(|codecs| codecs.kept() > 0)
     }
 
     /// Lets connections inflate so many bytes of compressed messages from now on, and then no more
@@ -177,6 +202,26 @@ mod tests {
         assert_eq!((pool.kept(), pool.take().capacity()), (0, 0));
         pool.give(Vec::with_capacity(900));
         assert_eq!(pool.kept(), 900);
+    }
+
+    #[test]
+    fn what_nobody_needed_for_a_while_is_freed() {
+        let mut pool = Pool::new(usize::MAX);
+        for capacity in [100, 200, 300, 400] {
+            pool.give(Vec::with_capacity(capacity));
+        }
+        pool.retire();
+        assert_eq!(pool.kept(), 1000, "nobody had the time to need them");
+        // Two are needed at a time, again and again.
+        for _ in 0..3 {
+            let (one, two) = (pool.take(), pool.take());
+            pool.give(one);
+            pool.give(two);
+        }
+        pool.retire();
+        assert_eq!((pool.kept(), pool.has_spares()), (300, true));
+        pool.retire();
+        assert_eq!((pool.kept(), pool.has_spares()), (0, false));
     }
 
     #[test]

@@ -22,10 +22,13 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The largest buffer of an emptied send queue that is kept for the next client, in bytes.
 const MAX_SPARE_QUEUE: usize = 256 * 1024;
+
+/// What is spare for so long is freed: after this time, or after twice as long.
+const SPARE_TIME: Duration = Duration::from_secs(2);
 
 /// Where the memory budget is below the first, the system is to keep no more of a connection than
 /// the second, in bytes: left alone it may keep ten times the budget for a few hundred peers.
@@ -247,14 +250,24 @@ pub(crate) struct Kit {
     /// Empty until the first client comes by TLS.
     pub(crate) tls: tls::Buffers,
     spare: Option<Box<SendQueue>>,
+    /// When to free what nobody needed meanwhile.
+    retire: Option<Instant>,
 }
 
 impl Kit {
     pub(crate) fn new(hub: Arc<Hub>, courier: Arc<dyn Courier>, now: Instant) -> Self {
-        let pool = Pool::new(hub.limits.spare_buffers);
-        let share = hub.limits.turn_messages;
-        let tls = tls::Buffers::default();
-        Self { now, hub, pool, share, crowded: false, courier, drain: None, tls, spare: None }
+        Self {
+            now,
+            pool: Pool::new(hub.limits.spare_buffers),
+            share: hub.limits.turn_messages,
+            hub,
+            crowded: false,
+            courier,
+            drain: None,
+            tls: tls::Buffers::default(),
+            spare: None,
+            retire: None,
+        }
     }
 
     /// Deals a full share out; an engine does so before it serves a session.
@@ -265,6 +278,22 @@ impl Kit {
         let bytes = if self.crowded { self.long() } else { self.hub.limits.turn_bytes as u64 };
         self.pool.allow_inflating(bytes);
         self.pool.be_frugal(self.crowded);
+    }
+
+    /// Frees buffers that nobody has needed for a while; an engine calls it at the end of a turn.
+    #[inline]
+    pub(crate) fn retire(&mut self) {
+        if !self.pool.has_spares() {
+            self.retire = None;
+        } else if *self.retire.get_or_insert(self.now + SPARE_TIME) <= self.now {
+            self.pool.retire();
+            self.retire = Some(self.now + SPARE_TIME);
+        }
+    }
+
+    /// When [`Self::retire`] wants to be called.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.retire
     }
 
     /// A message that has inflated to so many bytes and is not finished is a long one.

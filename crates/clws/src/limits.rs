@@ -88,7 +88,8 @@ pub struct Limits {
     /// A client that has been connected this long is closed with 1001, up to a tenth earlier, so
     /// that those who came together don't leave together. `None` lets it stay. Default `None`.
     pub max_lifetime: Option<Duration>,
-    /// Bytes of buffers each worker keeps for reuse, beyond what clients hold. Default 16 MiB.
+    /// Bytes of buffers each worker keeps for reuse, beyond what clients hold; those that nobody
+    /// has needed for some seconds are freed. Default 16 MiB.
     pub spare_buffers: usize,
 }
 

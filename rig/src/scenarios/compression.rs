@@ -29,8 +29,8 @@ fn run_c2(plan: &Plan) -> Result<Outcome> {
     trial.push(Figure::exactly("not 1009", facts.of("other"), 0.0));
     trial.push(Figure::told("bombs", facts.of("rate"), "/s"));
     trial.judge_memory(&seen, 100, 1.2 * MIB);
-    // What the allocator keeps of a hundred inflaters and beginnings of messages, and a few MiB of
-    // spare buffers.
+    // What the C library keeps of a hundred inflaters and beginnings of messages: it gives nothing
+    // back that lies below one of the small blocks that it has ready for each thread.
     trial.judge_return_within(24.0 * MIB);
     Ok(trial.finish())
 }
@@ -139,8 +139,7 @@ fn run_c8(plan: &Plan) -> Result<Outcome> {
     trial.judge_others(&seen);
     trial.push(Figure::told("messages", facts.of("rate"), "/s"));
     trial.push(Figure::exactly("stay", facts.of("open"), facts.of("clients")));
-    // Workers keep buffers for messages, `spare_buffers` at most.
-    trial.judge_return_within(16.0 * MIB);
+    trial.judge_return();
     Ok(trial.finish())
 }
 

@@ -14,6 +14,8 @@ pub struct Codecs {
     chunk: Box<[u8; CHUNK]>,
     inflaters: Vec<Box<Inflater>>,
     deflaters: Vec<Box<Deflater>>,
+    /// How many of each were not lent since [`Self::retire`].
+    idle: (usize, usize),
     kept: usize,
     max_kept: usize,
 }
@@ -24,12 +26,21 @@ impl Codecs {
     pub fn new(level: u8, max_kept: usize) -> Self {
         let chunk = Box::new([0; CHUNK]);
         let (inflaters, deflaters) = (Vec::new(), Vec::new());
-        Self { level, chunk, inflaters, deflaters, kept: 0, max_kept }
+        Self { level, chunk, inflaters, deflaters, idle: (0, 0), kept: 0, max_kept }
     }
 
     /// The bytes of the spares it keeps now.
     pub fn kept(&self) -> usize {
         self.kept
+    }
+
+    /// Frees as many as were spare all the time since this was called last.
+    pub fn retire(&mut self) {
+        let idle = self.idle.0.min(self.inflaters.len());
+        self.kept -= self.inflaters.drain(..idle).map(|spare| spare.memory()).sum::<usize>();
+        let idle = self.idle.1.min(self.deflaters.len());
+        self.kept -= self.deflaters.drain(..idle).map(|spare| spare.memory()).sum::<usize>();
+        self.idle = (self.inflaters.len(), self.deflaters.len());
     }
 
     /// Appends a message compressed on its own, for every connection whose
@@ -46,6 +57,7 @@ impl Codecs {
 
     fn take_inflater(&mut self) -> Box<Inflater> {
         let spare = self.inflaters.pop();
+        self.idle.0 = self.idle.0.min(self.inflaters.len());
         self.kept -= spare.as_ref().map_or(0, |spare| spare.memory());
         spare.unwrap_or_default()
     }
@@ -64,6 +76,7 @@ impl Codecs {
             return Box::new(Deflater::new(self.level, window_bits));
         };
         let spare = self.deflaters.remove(index);
+        self.idle.1 = self.idle.1.min(self.deflaters.len());
         self.kept -= spare.memory();
         spare
     }

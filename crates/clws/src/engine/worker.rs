@@ -136,6 +136,7 @@ impl Worker {
             if let Some(level) = self.ledger.settle(self.kit.now) {
                 self.relieve(level);
             }
+            self.kit.retire();
         }
         self.mailbox.shut();
     }
@@ -158,7 +159,8 @@ impl Worker {
 
     fn idle_time(&self) -> Option<Duration> {
         let now = self.kit.now;
-        let deadline = self.deadline.map(|deadline| deadline.saturating_duration_since(now));
+        let deadline = self.deadline.into_iter().chain(self.kit.deadline()).min();
+        let deadline = deadline.map(|deadline| deadline.saturating_duration_since(now));
         [self.wheel.wait(now), self.ledger.wait(now), deadline].into_iter().flatten().min()
     }
 

@@ -270,3 +270,27 @@ fn a_crowd_gets_on_however_little_a_turn_brings() {
         assert!(seen.iter().all(|(_, seen)| *seen == Seen::Binary(100_000)), "{seen:?}");
     }
 }
+
+#[test]
+fn what_a_crowd_leaves_is_freed_when_nobody_has_needed_it_for_a_while() {
+    let mut crowd = Crowd::of(20, Limits::default());
+    (0..20).for_each(|link| crowd.say(link, &long()));
+    crowd.rest();
+    let kept = crowd.worker.kit.pool.kept();
+    assert!(kept >= MIB, "{kept}");
+    // One goes on and needs a buffer.
+    for second in 1..=4 {
+        crowd.now += Duration::from_secs(1);
+        crowd.say(0, &long());
+        crowd.rest();
+        let now = crowd.worker.kit.pool.kept();
+        assert!(now >= if second < 2 { kept } else { MIB }, "{now} after {second} s");
+    }
+    let kept = crowd.worker.kit.pool.kept();
+    assert!(kept <= 2 * MIB, "{kept}");
+    while let Some(due) = crowd.worker.kit.deadline() {
+        crowd.now = due;
+        crowd.turn();
+    }
+    assert!(!crowd.worker.kit.pool.has_spares());
+}

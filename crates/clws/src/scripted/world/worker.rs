@@ -141,6 +141,7 @@ impl Worker {
                 self.settle(slot, links);
             }
         }
+        self.kit.retire();
         if self.stopping && self.seats.is_empty() {
             *self.post.0.lock().unwrap() = None;
         }
