@@ -6,7 +6,7 @@
 use crate::wire::{self, Frame, Reader};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
@@ -32,6 +32,8 @@ pub(crate) struct Member {
     pub(crate) failed: bool,
     /// Bytes the system took.
     pub(crate) written: u64,
+    /// Bytes that were read while it was deaf.
+    pub(crate) sipped: u64,
 }
 
 impl Member {
@@ -118,6 +120,17 @@ impl Member {
         self.sent = 0;
     }
 
+    /// Lets one who is deaf read at most so many bytes.
+    pub(crate) fn sip(&mut self, chunk: &mut [u8]) {
+        let Some(stream) = &mut self.stream else { return };
+        match stream.read(chunk) {
+            Ok(0) => self.end(false),
+            Ok(count) => self.sipped += count as u64,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => self.end(true),
+        }
+    }
+
     /// Reads all there is; true if something came or the connection ended.
     fn read(&mut self, chunk: &mut [u8]) -> bool {
         let mut heard = false;
@@ -144,13 +157,16 @@ pub(crate) struct Crowd {
     poll: Poll,
     events: Events,
     chunk: Vec<u8>,
+    /// How much the system is to keep of what is not read, in bytes, unless it decides.
+    pub(crate) narrow: Option<usize>,
     pub(crate) members: Vec<Member>,
 }
 
 impl Crowd {
     pub(crate) fn new() -> io::Result<Self> {
         let events = Events::with_capacity(1024);
-        Ok(Self { poll: Poll::new()?, events, chunk: vec![0; 64 * 1024], members: Vec::new() })
+        let (chunk, members) = (vec![0; 64 * 1024], Vec::new());
+        Ok(Self { poll: Poll::new()?, events, chunk, narrow: None, members })
     }
 
     /// A crowd of so many clients of the resource at `path`, opened as by [`Self::open`].
@@ -191,7 +207,10 @@ impl Crowd {
     }
 
     fn member(&self, index: usize, address: SocketAddr, first: &[u8]) -> io::Result<Member> {
-        let mut stream = TcpStream::connect(address)?;
+        let mut stream = match self.narrow {
+            None => TcpStream::connect(address)?,
+            Some(bytes) => narrow(address, bytes)?,
+        };
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(index), interest)?;
         let _ = stream.set_nodelay(true);
@@ -207,6 +226,7 @@ impl Crowd {
             ended: None,
             failed: false,
             written: 0,
+            sipped: 0,
         })
     }
 
@@ -293,4 +313,13 @@ impl Crowd {
         let lives = self.members.iter().filter_map(Member::lasted);
         lives.fold((f64::MAX, 0.0), |(least, most), one| (one.min(least), one.max(most)))
     }
+}
+
+/// A connection whose window was small from its beginning.
+fn narrow(address: SocketAddr, bytes: usize) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_recv_buffer_size(bytes)?;
+    socket.connect(&address.into())?;
+    socket.set_nonblocking(true)?;
+    Ok(TcpStream::from_std(socket.into()))
 }

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// `clws-rig serve ADDRESS [LIMIT=VALUE...]`: times in milliseconds.
+/// `clws-rig serve ADDRESS [LIMIT=VALUE...]`: times in milliseconds, sizes in
+/// bytes.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
     let (address, settings) = words.split_first().ok_or("no address")?;
     let mut limits = Limits::default();
@@ -42,6 +43,8 @@ fn set(limits: &mut Limits, setting: &str) -> Result<()> {
         "pong_timeout" => limits.pong_timeout = time,
         "message_timeout" => limits.message_timeout = time,
         "send_timeout" => limits.send_timeout = time,
+        "min_drain_rate" => limits.min_drain_rate = Some(value.parse().map_err(|_| unknown())?),
+        "socket_buffers" => limits.socket_buffers = Some(value.parse().map_err(|_| unknown())?),
         _ => return Err(unknown()),
     }
     Ok(())

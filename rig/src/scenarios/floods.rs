@@ -94,6 +94,59 @@ pub(super) const D5: Scenario = Scenario {
 
 const GREEDY: usize = 20;
 
+pub(super) const D8: Scenario = Scenario {
+    id: "D8",
+    says: "clients ask for 1 MiB and take a little of it now and then",
+    run: run_d8,
+    attack: Some(sip),
+};
+
+/// What they take in a second, of which some comes in each of the server's windows.
+const SIPPED: usize = 2048;
+
+fn run_d8(plan: &Plan) -> Result<Outcome> {
+    let send_timeout = if plan.short { "send_timeout=3000" } else { "send_timeout=10000" };
+    let flags = [send_timeout, "min_drain_rate=16384", "socket_buffers=16384"];
+    let mut trial = Trial::begin(plan, "D8", &Launch::rig(&flags))?;
+    let (facts, seen) = trial.attack(|_| Ok(()))?;
+    trial.judge_faults(&seen);
+    trial.push(Figure::told("each took", facts.of("sipped"), "bytes"));
+    trial.push(Figure::exactly("are reset", facts.of("ended"), GREEDY as f64));
+    let window = facts.of("window");
+    trial.push(Figure::at_least("first after", facts.of("least"), window, "s"));
+    // It may sip for some seconds from what had come before the reset.
+    trial.push(Figure::at_most("last after", facts.of("most"), window + 4.0, "s").timed());
+    trial.judge_memory(&seen, GREEDY, 2.3 * MIB);
+    trial.judge_return();
+    Ok(trial.finish())
+}
+
+fn sip(stage: &Stage) -> io::Result<()> {
+    let window = stage.of(10.0, 3.0);
+    let mut crowd = Crowd::new()?;
+    crowd.narrow = Some(4096);
+    crowd.open(stage.address, GREEDY, GREEDY, &wire::request(stage.address, "/big", ""))?;
+    let question = wire::frame(wire::BINARY, &[0; 1024]);
+    for member in &mut crowd.members {
+        (member.deaf, member.begun) = (true, Instant::now());
+        member.send(&question);
+    }
+    let end = after(4.0 * window);
+    let mut sip = vec![0; SIPPED / 10];
+    while Instant::now() < end && crowd.count(Member::is_open) > 0 {
+        crowd.turn_until(after(0.1), |_, _| {})?;
+        crowd.members.iter_mut().for_each(|member| member.sip(&mut sip));
+    }
+    let (least, most) = crowd.lives();
+    let sipped: u64 = crowd.members.iter().map(|member| member.sipped).sum();
+    stage.tell("window", window);
+    stage.tell("least", least);
+    stage.tell("most", most);
+    stage.tell("sipped", sipped / GREEDY as u64);
+    stage.tell("ended", crowd.count(|member| !member.is_open()));
+    Ok(())
+}
+
 fn run_d5(plan: &Plan) -> Result<Outcome> {
     let send_timeout = if plan.short { "send_timeout=3000" } else { "send_timeout=10000" };
     let mut trial = Trial::begin(plan, "D5", &Launch::rig(&[send_timeout]))?;

@@ -28,7 +28,7 @@ pub(crate) struct Scenario {
     pub(crate) attack: Option<fn(&Stage) -> io::Result<()>>,
 }
 
-pub(crate) const SCENARIOS: [&Scenario; 31] = [
+pub(crate) const SCENARIOS: [&Scenario; 32] = [
     &opening::A1,
     &opening::A2,
     &opening::A4,
@@ -45,6 +45,7 @@ pub(crate) const SCENARIOS: [&Scenario; 31] = [
     &floods::D4,
     &floods::D5,
     &floods::D7,
+    &floods::D8,
     &link::E1,
     &life::E2,
     &life::E3,
