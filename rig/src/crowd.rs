@@ -184,6 +184,17 @@ impl Crowd {
         Ok(index)
     }
 
+    /// Has another client come in the place of one whose connection ended.
+    pub(crate) fn replace(
+        &mut self,
+        index: usize,
+        address: SocketAddr,
+        first: &[u8],
+    ) -> io::Result<()> {
+        self.members[index] = self.member(index, address, first)?;
+        Ok(())
+    }
+
     /// Has everybody whose connection ended come again, and others until there are `count`; gives
     /// how many came.
     pub(crate) fn fill(
