@@ -107,6 +107,13 @@ impl<'a> Trial<'a> {
         self.judge_return_within(bound);
     }
 
+    /// The same for an attack that began when so much memory was held already, for clients that
+    /// have left since.
+    pub(crate) fn judge_return_from(&mut self, standing: u64) {
+        let bound = standing as f64 * 1.1 + 8.0 * MIB - self.memory as f64;
+        self.judge_return_within(bound);
+    }
+
     pub(crate) fn judge_return_within(&mut self, bound: f64) {
         let give_up = Instant::now() + RETURN;
         let pid = self.server.pid();
