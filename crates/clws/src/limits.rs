@@ -9,8 +9,11 @@ const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 /// Each worker has a buffer of twice as much.
 const MAX_TURN_BYTES: usize = 16 * MIB;
+/// What a longer time is cut to: a century from now can still be told as a moment.
+const NEVER: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// Every bound of a server. Start from [`Limits::default`] and change what differs.
+/// Every bound of a server. Start from [`Limits::default`] and change what differs. A time of more
+/// than a century, as `Duration::MAX`, never comes.
 ///
 /// ```
 /// let mut limits = clws::Limits::default();
@@ -150,7 +153,29 @@ impl Default for Limits {
 }
 
 impl Limits {
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Refuses contradictions, and cuts times that no clock can tell.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        for time in self.times() {
+            *time = NEVER.min(*time);
+        }
+        self.check()
+    }
+
+    fn times(&mut self) -> impl Iterator<Item = &mut Duration> {
+        let always = [
+            &mut self.handshake_timeout,
+            &mut self.message_timeout,
+            &mut self.send_timeout,
+            &mut self.abort_timeout,
+            &mut self.close_timeout,
+            &mut self.linger_timeout,
+            &mut self.pong_timeout,
+        ];
+        let perhaps = [&mut self.ping_interval, &mut self.idle_timeout, &mut self.max_lifetime];
+        always.into_iter().chain(perhaps.into_iter().flatten())
+    }
+
+    fn check(&self) -> Result<()> {
         if self.max_message_size == 0 || self.max_frame_size == 0 {
             return Err(Error::Limits("max_message_size and max_frame_size must be at least 1"));
         }

@@ -253,7 +253,7 @@ impl Server {
     /// Starts the server on threads of its own and returns at once.
     pub fn start(mut self) -> Result<ServerHandle> {
         self.check()?;
-        self.settings.limits.check()?;
+        self.settings.limits.settle()?;
         if self.listeners.is_empty() {
             return Err(Error::NoListener);
         }
@@ -315,8 +315,8 @@ impl ResourceOptions {
 
     fn route(self, path: &str, origin: Origin, resource: impl Resource) -> Result<Route> {
         let mut route = Route::new(path, origin, resource);
-        if let Some(limits) = self.limits {
-            limits.check()?;
+        if let Some(mut limits) = self.limits {
+            limits.settle()?;
             let config = Arc::new(limits.connection());
             route.own_limits = Some((Arc::new(limits), config));
         }

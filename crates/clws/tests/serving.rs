@@ -2,14 +2,14 @@
 
 mod common;
 
-use clws::{Client, Error, Limits, Origin, Request, Resource, Response, Server};
+use clws::{Client, Error, Limits, Origin, Request, Resource, ResourceOptions, Response, Server};
 use common::raw::{End, Raw, request};
 use common::{Recorder, Running, await_that, echo, listen};
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Tells each client where it is.
 struct Named(&'static str);
@@ -294,6 +294,32 @@ fn what_can_not_work_is_an_error_at_the_start() {
     limits.send_queue_low = limits.send_queue_high + 1;
     let server = Server::builder().limits(limits).bind("127.0.0.1:0").unwrap();
     assert!(matches!(server.start(), Err(Error::Limits(_))));
+}
+
+#[test]
+fn a_time_that_is_too_long_for_any_clock_never_comes() {
+    let mut never = Limits::default();
+    never.handshake_timeout = Duration::MAX;
+    never.message_timeout = Duration::MAX;
+    never.send_timeout = Duration::MAX;
+    never.abort_timeout = Duration::MAX;
+    never.close_timeout = Duration::MAX;
+    never.linger_timeout = Duration::MAX;
+    never.pong_timeout = Duration::MAX;
+    (never.ping_interval, never.idle_timeout) = (Some(Duration::MAX), Some(Duration::MAX));
+    never.max_lifetime = Some(Duration::MAX);
+    let own = ResourceOptions::new().limits(never.clone());
+    let server = Server::builder().limits(never).resource("/", Origin::any(), common::Echo);
+    let server = Running::start(server.resource_with("/own", Origin::any(), common::Echo, own));
+    for path in ["/", "/own"] {
+        let mut raw = server.raw(path);
+        raw.send_frame(0x01, b"in two ");
+        raw.send_frame(0x80, b"parts");
+        assert_eq!(raw.frame().text(), "in two parts");
+        raw.close(1000, "");
+        assert_eq!(raw.closed().0, 1000);
+        assert_eq!(raw.end(), End::Fin);
+    }
 }
 
 #[test]
