@@ -3,6 +3,7 @@
 use crate::deflate::Deflate;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -248,10 +249,11 @@ fn proxy(text: &str) -> Result<String, String> {
     Err("give an address, a network as 10.0.0.0/8, or unix".into())
 }
 
-/// Prints help where it was asked for; else one line that says what is wrong.
+/// Prints help where it was asked for; else one line that says what is wrong. Who does not read on,
+/// as `head` does not, is no trouble.
 pub(crate) fn report(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        print!("{error}");
+        let _ = write!(io::stdout(), "{error}");
         return ExitCode::SUCCESS;
     }
     let text = error.to_string();
@@ -264,7 +266,7 @@ pub(crate) fn report(error: &clap::Error) -> ExitCode {
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
     let tip = tip.map(|tip| format!(" ({tip})")).unwrap_or_default();
     let name = Args::command().get_name().to_owned();
-    eprintln!("{name}: {line}{tip}; see '{name} serve --help'");
+    let _ = writeln!(io::stderr(), "{name}: {line}{tip}; see '{name} serve --help'");
     ExitCode::from(2)
 }
 

@@ -83,6 +83,15 @@ fn help_names_no_other_flag() {
     assert_eq!(flags, FLAGS, "{help}");
 }
 
+#[test]
+fn who_does_not_read_on_is_no_trouble() {
+    for (arguments, code) in [(&["serve", "--help"][..], 0), (&["serve", "--no-such"], 2)] {
+        let closed = || std::io::pipe().expect("a pipe").1;
+        let status = clws().args(arguments).stdout(closed()).stderr(closed()).status();
+        assert_eq!(status.expect("the program runs").code(), Some(code), "{arguments:?}");
+    }
+}
+
 /// One line for a person on stderr, nothing on stdout, and the exit code.
 #[track_caller]
 fn fails(arguments: &[&str], code: i32, mentions: &str) {
