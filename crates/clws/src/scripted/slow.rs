@@ -135,6 +135,19 @@ fn room_that_was_not_told_of_counts() {
     }
 }
 
+/// A dead peer's last bytes were not taken when they were found to be, up to ten seconds later.
+#[test]
+fn room_that_is_found_late_is_no_second_patience() {
+    let mut rig = stalled(limits(), 100_000);
+    rig.wire.room = 3000;
+    for _ in 0..10 {
+        rig.pass(SECOND);
+        assert_eq!(rig.fates, []);
+    }
+    rig.pass(SECOND);
+    assert_eq!(rig.fates, [Fate::Abort]);
+}
+
 #[test]
 fn a_stop_of_the_process_begins_the_window_anew() {
     let mut rig = stalled(limits(), 100_000);

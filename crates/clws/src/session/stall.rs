@@ -9,11 +9,17 @@ use crate::hub::Kit;
 use crate::limits::Limits;
 use std::time::Instant;
 
+/// How often the socket is tried in a `send_timeout`, though the system tells of no room: a peer
+/// that takes nothing any more is found out this part of it late.
+const TRIES: u32 = 10;
+
 /// What a peer took while something waited for it all the time.
 #[derive(Debug)]
 pub(super) struct Stall {
-    /// When it last took something, or was found to take nothing.
+    /// When it was last found to have taken something, or to take nothing.
     progress: Instant,
+    /// When the socket was tried last.
+    tried: Instant,
     /// Since when it is measured how much it takes.
     window: Instant,
     /// What it took since, and what it has to its credit.
@@ -22,12 +28,13 @@ pub(super) struct Stall {
 
 impl Stall {
     pub(super) fn new(now: Instant) -> Self {
-        Self { progress: now, window: now, taken: 0 }
+        Self { progress: now, tried: now, window: now, taken: 0 }
     }
 
     fn deadline(&self, limits: &Limits) -> Instant {
         let window = limits.min_drain_rate.map(|_| self.window);
-        window.map_or(self.progress, |window| window.min(self.progress)) + limits.send_timeout
+        let judged = window.map_or(self.progress, |window| window.min(self.progress));
+        (judged + limits.send_timeout).min(self.tried + limits.send_timeout / TRIES)
     }
 
     /// Whether it takes too little; if not, it is measured anew.
@@ -60,11 +67,13 @@ impl Session {
         let waits = self.has_unsent() || self.waiting() > 0;
         match &mut self.stall {
             stall if !waits => *stall = None,
-            Some(stall) if taken > 0 => {
-                stall.progress = now;
-                stall.taken += taken;
+            Some(stall) => {
+                stall.tried = now;
+                if taken > 0 {
+                    stall.progress = now;
+                    stall.taken += taken;
+                }
             }
-            Some(_) => {}
             // What it took until now filled the socket's buffer, and says nothing of the peer.
             none => *none = Some(Box::new(Stall::new(now))),
         }
@@ -83,7 +92,8 @@ impl Session {
     }
 
     /// Whether the peer is to be given up, as it takes nothing, or too little. The socket is tried
-    /// before: the system tells of room only once a good part of the buffer is free.
+    /// before and now and then: the system tells of room only once a good part of the buffer is
+    /// free, and what is found free late would count as taken late.
     pub(super) fn takes_too_little(&mut self, kit: &mut Kit, out: &mut dyn Output) -> bool {
         let Phase::Live(live) = &self.phase else { return false };
         if self.stall_deadline(live.limits()).is_none_or(|deadline| kit.now < deadline) {
