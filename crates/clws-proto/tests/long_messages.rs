@@ -3,26 +3,17 @@
 mod common;
 
 use clws_proto::connection::{Config, Connection, Event};
-use clws_proto::deflate::{Contexts, DeflateConfig, Side, negotiate};
+use clws_proto::deflate::DeflateConfig;
 use clws_proto::frame::OpCode;
 use clws_proto::message::Message;
 use clws_proto::pool::Pool;
-use common::masked;
-use flate2::{Compress, Compression, FlushCompress};
+use common::{contexts, deflated, masked};
 use std::sync::Arc;
 use std::time::Instant;
 
 const KIB: usize = 1024;
 const MIB: usize = 1 << 20;
 const COUNT: usize = 20;
-
-fn deflated(data: &[u8]) -> Vec<u8> {
-    let mut stream = Compress::new(Compression::fast(), false);
-    let mut out = Vec::with_capacity(data.len() + 1000);
-    stream.compress_vec(data, &mut out, FlushCompress::Sync).expect("room");
-    out.truncate(out.len() - 4);
-    out
-}
 
 /// One connection and what it has still to receive.
 struct Sender {
@@ -33,13 +24,10 @@ struct Sender {
 
 impl Sender {
     fn new(opcode: OpCode, compressed: bool, payload: &[u8]) -> Self {
-        let deflate = DeflateConfig::default();
-        let agreed = negotiate([&b"permessage-deflate"[..]].into_iter(), &deflate);
-        let contexts = Contexts::new(&agreed.expect("legal").expect("accepted"), Side::Server);
         let connection = Connection::server(Arc::new(Config::default()), Instant::now());
-        let connection = connection.with_deflate(contexts);
+        let connection = connection.with_deflate(contexts(&DeflateConfig::default()));
         let bytes = if compressed {
-            let mut frame = masked(true, opcode, &deflated(payload));
+            let mut frame = masked(true, opcode, &deflated(payload, 1));
             frame[0] |= 0x40;
             frame
         } else {

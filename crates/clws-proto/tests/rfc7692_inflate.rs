@@ -1,7 +1,10 @@
 //! RFC 7692 §7.2.2 and §8: inflating, its limits, and what is not DEFLATE data.
 
+mod common;
+
 use clws_proto::deflate::{CHUNK, Inflater};
 use clws_proto::error::ProtocolError::{self, InvalidDeflate, InvalidUtf8, MessageTooBig};
+use common::deflated;
 use flate2::{Compress, Compression, FlushCompress};
 use proptest::prelude::*;
 
@@ -59,15 +62,6 @@ impl Peer {
 
 fn inflate(payload: &[u8]) -> Result<Vec<u8>, ProtocolError> {
     Peer::new().whole(payload)
-}
-
-/// The payload of one message, by flate2 itself.
-fn deflated(data: &[u8], level: u32) -> Vec<u8> {
-    let mut stream = Compress::new(Compression::new(level), false);
-    let mut out = Vec::with_capacity(data.len() + data.len() / 8 + 1000);
-    stream.compress_vec(data, &mut out, FlushCompress::Sync).expect("room");
-    out.truncate(out.len() - 4);
-    out
 }
 
 #[test]

@@ -4,11 +4,12 @@
 
 use clws_proto::close::CloseCode;
 use clws_proto::connection::{Config, Connection, Event, Expired};
-use clws_proto::deflate::Contexts;
+use clws_proto::deflate::{Contexts, DeflateConfig, Side, negotiate};
 use clws_proto::error::ProtocolError;
 use clws_proto::frame::{FrameHeader, OpCode};
 use clws_proto::message::Message;
 use clws_proto::pool::Pool;
+use flate2::{Compress, Compression, FlushCompress};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,21 @@ impl From<Event<'_>> for Seen {
             Event::Close(code, reason) => Self::Close(code.map(CloseCode::get), reason),
         }
     }
+}
+
+/// The payload of one compressed message, by flate2 itself.
+pub fn deflated(data: &[u8], level: u32) -> Vec<u8> {
+    let mut stream = Compress::new(Compression::new(level), false);
+    let mut out = Vec::with_capacity(data.len() + data.len() / 8 + 1000);
+    stream.compress_vec(data, &mut out, FlushCompress::Sync).expect("room");
+    out.truncate(out.len() - 4);
+    out
+}
+
+/// A server's contexts for a client that offers compression without parameters.
+pub fn contexts(config: &DeflateConfig) -> Contexts {
+    let agreed = negotiate([&b"permessage-deflate"[..]].into_iter(), config);
+    Contexts::new(&agreed.expect("legal").expect("accepted"), Side::Server)
 }
 
 /// One end with its clock, what it saw and what it has to send.
