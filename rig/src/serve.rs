@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// `clws-rig serve ADDRESS [LIMIT=VALUE...]`: times in milliseconds, sizes in
-/// bytes.
+/// `clws-rig serve ADDRESS [LIMIT=VALUE...]`: times in milliseconds, sizes in bytes.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
     let (address, settings) = words.split_first().ok_or("no address")?;
     let mut limits = Limits::default();

@@ -1,6 +1,7 @@
 //! Scenarios of floods: pings, tiny frames, greedy questions, everybody at once.
 
 use super::Scenario;
+use crate::attack::Facts;
 use crate::crowd::{Crowd, Member};
 use crate::report::{Figure, Outcome};
 use crate::server::Launch;
@@ -94,6 +95,50 @@ pub(super) const D5: Scenario = Scenario {
 
 const GREEDY: usize = 20;
 
+fn run_d5(plan: &Plan) -> Result<Outcome> {
+    run_greedy(plan, "D5", &[], |_, _| {})
+}
+
+/// Judges clients that ask for much and take too little of it: each is reset, and cost no more than
+/// its queue. `own` adds what is known of them besides.
+fn run_greedy(
+    plan: &Plan,
+    id: &'static str,
+    limits: &[&str],
+    own: impl FnOnce(&mut Trial<'_>, &Facts),
+) -> Result<Outcome> {
+    let send_timeout = if plan.short { "send_timeout=3000" } else { "send_timeout=10000" };
+    let mut trial = Trial::begin(plan, id, &Launch::rig(&[&[send_timeout], limits].concat()))?;
+    let (facts, seen) = trial.attack(|_| Ok(()))?;
+    trial.judge_faults(&seen);
+    trial.push(Figure::exactly("are reset", facts.of("ended"), GREEDY as f64));
+    own(&mut trial, &facts);
+    // The queue's high mark, the message that passed it, and what was read before that.
+    trial.judge_memory(&seen, GREEDY, 2.3 * MIB);
+    trial.judge_return();
+    Ok(trial.finish())
+}
+
+fn greedy(stage: &Stage) -> io::Result<()> {
+    let mut crowd = stage.crowd("/big", GREEDY)?;
+    crowd.members.iter_mut().for_each(|member| member.deaf = true);
+    let question = wire::frame(wire::BINARY, &[0; 1024]);
+    let end = after(stage.of(13.0, 5.0));
+    while Instant::now() < end {
+        for member in &mut crowd.members {
+            if member.pending() == 0 {
+                member.send(&question);
+            }
+        }
+        crowd.turn(Duration::from_millis(10), |_, _| {})?;
+    }
+    // Whoever listens now finds what waited, and then a reset.
+    crowd.listen();
+    crowd.turn_until(after(2.0), |_, member| member.reader = wire::Reader::default())?;
+    stage.tell("ended", crowd.count(|member| !member.is_open()));
+    Ok(())
+}
+
 pub(super) const D8: Scenario = Scenario {
     id: "D8",
     says: "clients ask for 1 MiB and take a little of it now and then",
@@ -105,20 +150,14 @@ pub(super) const D8: Scenario = Scenario {
 const SIPPED: usize = 2048;
 
 fn run_d8(plan: &Plan) -> Result<Outcome> {
-    let send_timeout = if plan.short { "send_timeout=3000" } else { "send_timeout=10000" };
-    let flags = [send_timeout, "min_drain_rate=16384", "socket_buffers=16384"];
-    let mut trial = Trial::begin(plan, "D8", &Launch::rig(&flags))?;
-    let (facts, seen) = trial.attack(|_| Ok(()))?;
-    trial.judge_faults(&seen);
-    trial.push(Figure::told("each took", facts.of("sipped"), "bytes"));
-    trial.push(Figure::exactly("are reset", facts.of("ended"), GREEDY as f64));
-    let window = facts.of("window");
-    trial.push(Figure::at_least("first after", facts.of("least"), window, "s"));
-    // It may sip for some seconds from what had come before the reset.
-    trial.push(Figure::at_most("last after", facts.of("most"), window + 4.0, "s").timed());
-    trial.judge_memory(&seen, GREEDY, 2.3 * MIB);
-    trial.judge_return();
-    Ok(trial.finish())
+    let limits = ["min_drain_rate=16384", "socket_buffers=16384"];
+    run_greedy(plan, "D8", &limits, |trial, facts| {
+        trial.push(Figure::told("each took", facts.of("sipped"), "bytes"));
+        let window = facts.of("window");
+        trial.push(Figure::at_least("first after", facts.of("least"), window, "s"));
+        // It may sip for some seconds from what had come before the reset.
+        trial.push(Figure::at_most("last after", facts.of("most"), window + 4.0, "s").timed());
+    })
 }
 
 fn sip(stage: &Stage) -> io::Result<()> {
@@ -143,38 +182,6 @@ fn sip(stage: &Stage) -> io::Result<()> {
     stage.tell("least", least);
     stage.tell("most", most);
     stage.tell("sipped", sipped / GREEDY as u64);
-    stage.tell("ended", crowd.count(|member| !member.is_open()));
-    Ok(())
-}
-
-fn run_d5(plan: &Plan) -> Result<Outcome> {
-    let send_timeout = if plan.short { "send_timeout=3000" } else { "send_timeout=10000" };
-    let mut trial = Trial::begin(plan, "D5", &Launch::rig(&[send_timeout]))?;
-    let (facts, seen) = trial.attack(|_| Ok(()))?;
-    trial.judge_faults(&seen);
-    trial.push(Figure::exactly("are reset", facts.of("ended"), GREEDY as f64));
-    // The queue's high mark, the message that passed it, and what was read before that.
-    trial.judge_memory(&seen, GREEDY, 2.3 * MIB);
-    trial.judge_return();
-    Ok(trial.finish())
-}
-
-fn greedy(stage: &Stage) -> io::Result<()> {
-    let mut crowd = stage.crowd("/big", GREEDY)?;
-    crowd.members.iter_mut().for_each(|member| member.deaf = true);
-    let question = wire::frame(wire::BINARY, &[0; 1024]);
-    let end = after(stage.of(13.0, 5.0));
-    while Instant::now() < end {
-        for member in &mut crowd.members {
-            if member.pending() == 0 {
-                member.send(&question);
-            }
-        }
-        crowd.turn(Duration::from_millis(10), |_, _| {})?;
-    }
-    // Whoever listens now finds what waited, and then a reset.
-    crowd.listen();
-    crowd.turn_until(after(2.0), |_, member| member.reader = wire::Reader::default())?;
     stage.tell("ended", crowd.count(|member| !member.is_open()));
     Ok(())
 }
