@@ -40,10 +40,5 @@ fn install_chromium(log: &Path) -> Result<()> {
     if Path::new(CHROMIUM).exists() {
         return Ok(());
     }
-    for words in [&["update"][..], &["install", "--yes", "--no-install-recommends", "chromium"]] {
-        let mut apt = Command::new("apt-get");
-        apt.arg("--quiet").args(words).env("DEBIAN_FRONTEND", "noninteractive");
-        process::run_logged(&mut apt, log)?;
-    }
-    Ok(())
+    process::apt_get(&["install", "--yes", "--no-install-recommends", "chromium"], log)
 }

@@ -56,6 +56,16 @@ pub(crate) fn run_logged(command: &mut Command, log: &Path) -> Result<()> {
         .map_err(|failure| format!("{failure}\n{}", tail(log, 20).trim_end()))
 }
 
+/// Refreshes Debian's lists, then has `apt-get` do what `words` say; the output goes into `log`.
+pub(crate) fn apt_get(words: &[&str], log: &Path) -> Result<()> {
+    for words in [&["update"], words] {
+        let mut apt = Command::new("apt-get");
+        apt.arg("--quiet").args(words).env("DEBIAN_FRONTEND", "noninteractive");
+        run_logged(&mut apt, log)?;
+    }
+    Ok(())
+}
+
 /// Runs for what it prints; its complaints stay on the terminal.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();

@@ -50,10 +50,7 @@ fn unpacked(dir: &Path) -> Result<PathBuf> {
     process::create_dir(&tree)?;
     let archives = format!("Dir::Cache::Archives={}", packages.display());
     let fetch = ["install", "--yes", "--download-only", "--no-install-recommends", "-o", &archives];
-    for words in [&["update"][..], &[&fetch[..], &PACKAGES].concat()] {
-        let mut apt = Command::new("apt-get");
-        process::run_logged(apt.arg("--quiet").args(words), &dir.join("apt.log"))?;
-    }
+    process::apt_get(&[&fetch[..], &PACKAGES].concat(), &dir.join("apt.log"))?;
     for file in files(&packages)?.filter(|file| file.extension().is_some_and(|end| end == "deb")) {
         process::run(Command::new("dpkg").arg("--extract").arg(file).arg(&tree))?;
     }
