@@ -61,8 +61,7 @@ impl Partial {
     pub(crate) fn new(text: bool, compressed: bool, now: Instant, pool: &mut Pool) -> Self {
         let buffer = pool.take();
         let content = if text {
-            // Pool buffers are empty, so the conversion neither checks nor fails.
-            Content::Text(String::from_utf8(buffer).unwrap_or_default(), Tail::default())
+            Content::Text(empty_text(buffer), Tail::default())
         } else {
             Content::Binary(buffer)
         };
@@ -113,8 +112,7 @@ impl Partial {
         match &mut self.content {
             Content::Text(text, _) => {
                 if let Some(larger) = pool.take_larger(text.capacity(), text.len() + bytes) {
-                    // Pool buffers are empty, so the conversion neither checks nor fails.
-                    let mut larger = String::from_utf8(larger).unwrap_or_default();
+                    let mut larger = empty_text(larger);
                     larger.push_str(text);
                     pool.give(std::mem::replace(text, larger).into_bytes());
                 }
@@ -157,4 +155,9 @@ impl Partial {
             Content::Binary(bytes) => bytes,
         });
     }
+}
+
+/// A buffer of the pool for text. It is empty, so the conversion neither checks nor fails.
+fn empty_text(buffer: Vec<u8>) -> String {
+    String::from_utf8(buffer).unwrap_or_default()
 }

@@ -229,7 +229,7 @@ impl Session {
 
     /// Whether there are any.
     pub(super) fn has_unsent(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.has_unsent())
+        self.unsent() > 0
     }
 
     /// Whether a peer that ended its side has still to get something.
