@@ -18,6 +18,11 @@ use std::sync::Arc;
 /// Payloads from this size on are referred to instead of copied: below it a second slice in the
 /// system call costs more than the copy.
 const LEND_MIN: usize = 2048;
+/// Frames that other clients get too are referred to from this size on where a queue is long: who
+/// reads slowly then costs a reference for each, which takes up an eighth of it.
+const SHARE_MIN: usize = 512;
+/// A queue with so many bytes is long: its client did not take them at once, nor soon after.
+const LONG: usize = 16 * 1024;
 /// The most slices one write takes.
 pub(crate) const MAX_SLICES: usize = 64;
 /// Written bytes at the front of the buffer are dropped once there are this many of them.
@@ -168,7 +173,8 @@ impl SendQueue {
 
     /// Appends frames that other clients get too.
     pub(crate) fn push_shared(&mut self, frames: SharedFrames) {
-        if frames.len() < LEND_MIN {
+        let least = if self.len() < LONG { LEND_MIN } else { SHARE_MIN };
+        if frames.len() < least {
             self.bytes.extend_from_slice(&frames);
         } else {
             let range = 0..frames.len();

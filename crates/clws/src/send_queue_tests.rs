@@ -1,4 +1,5 @@
 use super::*;
+use crate::budget::Total;
 use clws_proto::frame::OpCode;
 use proptest::prelude::*;
 
@@ -86,6 +87,29 @@ fn a_long_queue_that_is_slowly_taken_does_not_grow_without_end() {
     assert!(queue.bytes.capacity() < 400_000, "{}", queue.bytes.capacity());
 }
 
+fn shared(frames: Vec<u8>) -> SharedFrames {
+    let bytes = frames.len();
+    Arc::new(Counted::new(frames.into(), bytes, &Total::of_process()))
+}
+
+#[test]
+fn what_others_get_too_costs_a_slow_client_a_reference_and_no_copy() {
+    let (mut slow, mut quick) = (SendQueue::default(), SendQueue::default());
+    let mut pool = Pool::new(0);
+    for number in 0..1000_u32 {
+        let frames = shared(vec![number as u8; 1000]);
+        slow.push_shared(Arc::clone(&frames));
+        quick.push_shared(frames);
+        assert!(quick.foreign.is_empty(), "it would be written in two pieces");
+        quick.advance(1000, &mut pool);
+    }
+    assert_eq!(slow.len(), 1_000_000);
+    assert!(slow.memory() < 160_000, "{}", slow.memory());
+    let expected: Vec<u8> = (0..1000_u32).flat_map(|number| [number as u8; 1000]).collect();
+    assert!(drain(&mut slow, &[], 777, &mut pool) == expected);
+    assert_eq!((slow.shared(), slow.owned), (0, 0));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Small(usize),
@@ -93,6 +117,7 @@ enum Step {
     /// A message that is echoed, and so many bytes that are queued behind it by the same callback.
     Message(usize, usize),
     Encoded(usize),
+    Shared(usize),
     Take(usize),
     Settle,
 }
@@ -103,6 +128,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (0_usize..4000, 1_usize..4000).prop_map(|(start, len)| Step::Input(start, len)),
         (2000_usize..5000, 0_usize..3000).prop_map(|(len, more)| Step::Message(len, more)),
         (0_usize..4000).prop_map(Step::Encoded),
+        (0_usize..4000).prop_map(Step::Shared),
         (0_usize..9000).prop_map(Step::Take),
         Just(Step::Settle),
     ];
@@ -142,6 +168,10 @@ proptest! {
                 Step::Encoded(len) => {
                     naive.extend(vec![number as u8; len]);
                     queue.push_encoded(vec![number as u8; len]);
+                }
+                Step::Shared(len) => {
+                    naive.extend(vec![number as u8; len]);
+                    queue.push_shared(shared(vec![number as u8; len]));
                 }
                 Step::Take(count) => {
                     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
