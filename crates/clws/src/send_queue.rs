@@ -22,7 +22,7 @@ const LEND_MIN: usize = 2048;
 /// reads slowly then costs a reference for each, which takes up an eighth of it.
 const SHARE_MIN: usize = 512;
 /// A queue with so many bytes is long: its client did not take them at once, nor soon after.
-const LONG: usize = 16 * 1024;
+const LONG: usize = 4 * 1024;
 /// The most slices one write takes.
 pub(crate) const MAX_SLICES: usize = 64;
 /// Written bytes at the front of the buffer are dropped once there are this many of them.
