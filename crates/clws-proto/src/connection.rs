@@ -200,6 +200,16 @@ impl Connection {
             && self.keys.is_none()
     }
 
+    /// How many bytes the message takes up on the wire that begins at `input`, if it is one frame,
+    /// not compressed, and within the limits. Were they all handed in at once it would be lent, and
+    /// not copied.
+    pub fn lendable(&self, input: &[u8]) -> Option<u64> {
+        let (header, used) = FrameHeader::parse(input).ok().flatten()?;
+        let whole = header.fin && matches!(header.opcode, OpCode::Text | OpCode::Binary);
+        let may = self.expects_message() && whole && !header.rsv1;
+        (may && self.check_size(header.len, false).is_ok()).then_some(used as u64 + header.len)
+    }
+
     #[inline]
     fn read_frames<'a>(
         &mut self,

@@ -4,7 +4,7 @@ mod common;
 
 use clws_proto::connection::{Config, Connection, Event};
 use clws_proto::deflate::DeflateConfig;
-use clws_proto::frame::OpCode;
+use clws_proto::frame::{self, OpCode};
 use clws_proto::message::Message;
 use clws_proto::pool::Pool;
 use common::{contexts, deflated, masked};
@@ -81,4 +81,38 @@ fn long_messages_that_are_finished_one_after_another_share_one_large_buffer() {
             assert!(pool.kept() <= most, "{opcode:?}, {compressed}: {} bytes", pool.kept());
         }
     }
+}
+
+/// The rest of a message is worth reading at once where it is then lent.
+#[test]
+fn which_messages_would_be_lent() {
+    let config = Config { max_frame_size: 100_000, max_message_size: 90_000, ..Config::default() };
+    let fresh = || Connection::server(Arc::new(config.clone()), Instant::now());
+    let [text, part, ping] = [(0x81, 90_000), (0x01, 300), (0x89, 100)].map(|(first, len)| {
+        let mut bytes = Vec::new();
+        frame::write(&mut bytes, OpCode::Text, &vec![b'x'; len], Some([1, 2, 3, 4]));
+        bytes[0] = first;
+        bytes
+    });
+    for cut in [0, 1, 13] {
+        assert_eq!(fresh().lendable(&text[..cut]), None, "the header's {cut} first bytes");
+    }
+    for cut in [14, 15, text.len()] {
+        assert_eq!(fresh().lendable(&text[..cut]), Some(text.len() as u64));
+    }
+    let mut long = Vec::new();
+    frame::write(&mut long, OpCode::Text, &vec![b'x'; 90_001], Some([0; 4]));
+    let compressed = [&[text[0] | 0x40], &text[1..]].concat();
+    for other in [&long, &part, &ping, &compressed] {
+        assert_eq!(fresh().lendable(other), None, "{:02x?}", &other[..14]);
+    }
+    let mut pool = Pool::new(0);
+    for begun in [&text[..1], &text[..50], &part] {
+        let mut connection = fresh();
+        connection.handle_input(Instant::now(), &mut begun.to_vec(), &mut pool).unwrap();
+        assert_eq!(connection.lendable(&text), None, "{} bytes before it", begun.len());
+    }
+    let mut closed = fresh();
+    closed.close(None, "", Instant::now());
+    assert_eq!(closed.lendable(&text), None);
 }

@@ -82,8 +82,10 @@ pub struct Limits {
     /// their turn. Default 32.
     pub turn_messages: usize,
     /// The most bytes that are read from one client before others have their turn, twice as many
-    /// of a frame that is known to be long; of compressed messages also the most that they are
-    /// inflated to, but for what an inflater holds, 32 KiB. At most 16 MiB. Default 64 KiB.
+    /// of a frame that is known to be long, and 16 times as many, but no more than 1 MiB, of long
+    /// messages of all clients together that have come whole. Of compressed messages also the most
+    /// that they are inflated to, but for what an inflater holds, 32 KiB. At most 16 MiB. Default
+    /// 64 KiB.
     pub turn_bytes: usize,
     /// A client to and from which no message went this long is closed with 1001; pings and pongs
     /// are none. `None` lets it idle. Default `None`.

@@ -2,20 +2,28 @@
 //!
 //! Most sessions are served when their socket is ready. Listed ones are served once in the next
 //! turn. Those that go on with a long compressed message stand in a queue and inflate one after
-//! another, as all of them at once would hold all their messages in memory. The worker and the
-//! engine of the tests both go by this.
+//! another, as all of them at once would hold all their messages in memory. Long messages that
+//! have come whole are read whole, a few in each round. The worker and the engine of the tests both
+//! go by this.
 
 use crate::hub::Kit;
 use crate::session::Session;
 use std::collections::VecDeque;
+use std::io;
 use std::time::Instant;
+
+/// The most of long messages that is read whole in one round of all sessions: so many turns' bytes,
+/// and no more than this many bytes. The others have to wait for it once a round, however many
+/// sessions send long messages.
+const LONG_TURNS: usize = 16;
+const MAX_LONG: usize = 1024 * 1024;
 
 /// A session by its slot and its number: when its turn comes the slot may be another's.
 pub(crate) type Entry = (u32, u64);
 
 /// What is known of one session.
 #[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "four facts, each changing by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "five facts, each changing by itself")]
 pub(crate) struct Standing {
     /// More may be there to read than the last event's turn allowed.
     pub(crate) readable: bool,
@@ -25,6 +33,9 @@ pub(crate) struct Standing {
     listed: bool,
     /// It stands in the queue of those that inflate long messages.
     queued: bool,
+    /// Its latest message was longer than a turn: it is served with the list, in whose order those
+    /// like it are read.
+    long: bool,
     /// How many more reads take at least what had come when the session's time was up.
     last_reads: u8,
 }
@@ -36,9 +47,9 @@ impl Standing {
         self.end_waits |= ended;
     }
 
-    /// Whether its turn comes with the list's, once.
-    pub(crate) fn is_listed(&self) -> bool {
-        self.listed
+    /// Whether its turn comes with the list's, whatever its socket says.
+    pub(crate) fn is_for_the_list(&self) -> bool {
+        self.listed || self.long
     }
 
     /// Its turn has come.
@@ -102,12 +113,100 @@ pub(crate) struct Turns {
     /// There is more to read, or something was sent to them.
     listed: Vec<Entry>,
     swelling: VecDeque<Entry>,
+    turn_bytes: usize,
+    /// How much of long messages may still be read whole in this round.
+    long_left: usize,
 }
 
 impl Turns {
     /// With room from the start, so that no first time costs an allocation.
-    pub(crate) fn with_capacity(count: usize) -> Self {
-        Self { listed: Vec::with_capacity(count), swelling: VecDeque::new() }
+    pub(crate) fn new(count: usize, turn_bytes: usize) -> Self {
+        Self {
+            listed: Vec::with_capacity(count),
+            swelling: VecDeque::new(),
+            turn_bytes,
+            long_left: long(turn_bytes),
+        }
+    }
+
+    /// A buffer with room for all that is read at once.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        vec![0; 2 * self.turn_bytes + long(self.turn_bytes)]
+    }
+
+    /// Begins a round.
+    pub(crate) fn begin(&mut self) {
+        self.long_left = long(self.turn_bytes);
+    }
+
+    /// Whether a session is read in a later round, when there is room for its message again.
+    #[inline]
+    pub(crate) fn puts_off(&self, session: &Session, standing: &Standing) -> bool {
+        standing.long && self.long_left == 0 && session.expected() == 0
+    }
+
+    /// How many bytes a session may have read in one turn.
+    ///
+    /// Of a frame that is known to be long that is twice as much: larger pieces would cost fewer
+    /// calls and more cache misses.
+    #[inline(always)]
+    pub(crate) fn budget(&self, session: &Session, standing: &Standing, kit: &Kit) -> usize {
+        let (expected, turn) = (session.expected(), session.turn_bytes(kit));
+        // To the end of a long message, so that the next one may be read whole. Else more than is
+        // expected, so that a frame's end does not look like a full buffer.
+        let next = if standing.long && expected > 0 { 0 } else { turn };
+        expected.saturating_add(next).min(2 * self.turn_bytes)
+    }
+
+    /// Notes that `count` bytes of `budget` were read into `buffer`, reads the rest of a long
+    /// message that begins with them, if this round has room for it, and gives how many bytes that
+    /// makes.
+    ///
+    /// Read in pieces it would be copied together, with one of each session unfinished at a time,
+    /// in memory that no cache holds.
+    #[inline(always)]
+    pub(crate) fn go_on(
+        &mut self,
+        session: &Session,
+        standing: &mut Standing,
+        buffer: &mut [u8],
+        (count, budget): (usize, usize),
+        mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    ) -> usize {
+        // A short read empties the socket; what comes then is told again.
+        standing.readable = count == budget || standing.end_waits;
+        if count < budget && !standing.long {
+            return count;
+        }
+        let filled = (count == budget).then_some(count);
+        count + self.read_rest(session, standing, buffer, filled, &mut read)
+    }
+
+    /// The part of [`Self::go_on`] for what is long, or may be; without `filled` there is no more.
+    #[cold]
+    fn read_rest(
+        &mut self,
+        session: &Session,
+        standing: &mut Standing,
+        buffer: &mut [u8],
+        filled: Option<usize>,
+        read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
+    ) -> usize {
+        let expected = session.expected();
+        if expected > 0 {
+            standing.long |= expected >= self.turn_bytes;
+            return 0;
+        }
+        let rest = filled.and_then(|count| {
+            let lacks = session.lacks(buffer.get(..count)?).filter(|lacks| *lacks > 0)?;
+            buffer.get_mut(count..count + lacks)
+        });
+        standing.long = rest.is_some();
+        let Some(rest) = rest.filter(|_| self.long_left > 0) else { return 0 };
+        // If it fails, so does the next one.
+        let more = read(rest).unwrap_or(0);
+        self.long_left = self.long_left.saturating_sub(filled.unwrap_or(0) + more);
+        more
     }
 
     /// Whether anybody waits.
@@ -175,6 +274,10 @@ impl Turns {
             None => {}
         }
     }
+}
+
+fn long(turn_bytes: usize) -> usize {
+    turn_bytes.saturating_mul(LONG_TURNS).min(MAX_LONG)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ struct Crowd {
 
 impl Crowd {
     fn new() -> Self {
-        Self { turns: Some(Turns::with_capacity(0)), work: HashMap::new() }
+        Self { turns: Some(Turns::new(0, 1)), work: HashMap::new() }
     }
 
     fn turns(&mut self) -> &mut Turns {

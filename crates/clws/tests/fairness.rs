@@ -8,7 +8,7 @@ mod common;
 mod gate;
 
 use clws::{Limits, Listener, Origin, Server};
-use common::raw::{FIN, PING, Raw, TEXT, frame};
+use common::raw::{BINARY, FIN, PING, Raw, TEXT, frame};
 use common::{Event, Heard, Recorder, Running, await_that, echo, narrow};
 use gate::Gate;
 use std::io::Write;
@@ -101,6 +101,29 @@ fn two_floods_take_turns() {
         }
     }
     drop(events);
+}
+
+/// Long messages of many clients at once: none of them waits for ever, and all arrive whole.
+#[test]
+fn floods_of_long_messages_take_turns() {
+    const EACH: u8 = 10;
+    const LEN: usize = 1024 * 1024 - 1;
+    let server = Server::builder().workers(1).resource("/", Origin::any(), common::Echo);
+    let server = Running::start(server);
+    let clients = (0..8).map(|client| {
+        let mut raw = server.raw("/");
+        let mut sender = Raw::over(raw.stream.try_clone().unwrap());
+        let of = move |number: u8| vec![client * EACH + number; LEN];
+        let sending = std::thread::spawn(move || {
+            (0..EACH).for_each(|number| sender.send(&frame(FIN | BINARY, &of(number))));
+        });
+        let receiving = std::thread::spawn(move || {
+            (0..EACH).for_each(|number| assert!(raw.frame().payload == of(number), "{number}"));
+        });
+        [sending, receiving]
+    });
+    let clients: Vec<_> = clients.collect();
+    clients.into_iter().flatten().for_each(|part| part.join().unwrap());
 }
 
 /// By a listener, whose own bounds hold the flood back, nothing of it is lost or out of order.

@@ -12,6 +12,7 @@ mod handshakes;
 mod keepalive;
 mod leaving;
 mod life;
+mod long;
 mod places;
 mod proxied;
 #[cfg(feature = "tls")]

@@ -86,6 +86,10 @@ impl Live {
         self.connection.remaining()
     }
 
+    pub(super) fn lendable(&self, input: &[u8]) -> Option<u64> {
+        self.connection.lendable(input)
+    }
+
     /// Whether the client may send compressed messages.
     #[inline]
     pub(super) fn inflates(&self) -> bool {

@@ -519,6 +519,13 @@ impl Session {
         }
     }
 
+    /// How many bytes behind `input` complete the message that begins with it, if it is worth the
+    /// while to read them at once: it is lent then, from where it was received.
+    pub(crate) fn lacks(&self, input: &[u8]) -> Option<usize> {
+        let (Phase::Live(live), None) = (&self.phase, &self.tls) else { return None };
+        usize::try_from(live.lendable(input)?).ok()?.checked_sub(input.len())
+    }
+
     /// Whether bytes wait for the socket.
     pub(crate) fn wants_write(&self) -> bool {
         self.queue.is_some() || self.has_unsent()

@@ -54,6 +54,14 @@ impl Wire {
         either!(self, codec => codec.handle_input(now, input, pool))
     }
 
+    /// See [`Connection::lendable`]; draft 76 does not say how long a message is.
+    pub(super) fn lendable(&self, input: &[u8]) -> Option<u64> {
+        match self {
+            Self::Framed(connection) => connection.lendable(input),
+            Self::Hixie76(_) => None,
+        }
+    }
+
     pub(super) fn close(&mut self, code: Option<CloseCode>, reason: &str, now: Instant) {
         either!(self, codec => codec.close(code, reason, now));
     }

@@ -72,12 +72,13 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(hub: Arc<Hub>, now: Instant) -> Self {
         let post = Arc::new(Post(Mutex::new(Some(Vec::new()))));
+        let turns = Turns::new(0, hub.limits.turn_bytes);
         Self {
-            buffer: vec![0; 2 * hub.limits.turn_bytes],
+            buffer: turns.buffer(),
             kit: Kit::new(hub, post.clone(), now),
             seats: Slab::new(),
             post,
-            turns: Turns::with_capacity(0),
+            turns,
             stopping: false,
             cut: None,
         }
@@ -114,6 +115,7 @@ impl Worker {
             return;
         }
         self.kit.now = now;
+        self.turns.begin();
         let slots = self.slots();
         let first = random.below(slots.len().max(1));
         for slot in slots.iter().cycle().skip(first).take(slots.len()) {
@@ -156,8 +158,9 @@ impl Worker {
         let ready = std::mem::take(&mut links[seat.link].ready);
         if ready.is_any() {
             seat.standing.note(ready.readable, ready.closed);
-            if seat.standing.is_listed() {
-                return;
+            if seat.standing.is_for_the_list() {
+                let entry = (slot as u32, seat.session.id());
+                return self.turns.list(entry, &mut seat.standing);
             }
             self.serve(slot, links, ready.writable, false);
         }
@@ -181,14 +184,17 @@ impl Worker {
         if listed || (writable && seat.session.wants_write()) {
             seat.session.handle_writable(&mut self.kit, link);
         }
-        if seat.standing.readable && seat.session.wants_read() && self.kit.share > 0 {
+        let reads = seat.standing.readable && seat.session.wants_read() && self.kit.share > 0;
+        if reads && !self.turns.puts_off(&seat.session, &seat.standing) {
             seat.standing.readable = false;
-            let turn = seat.session.turn_bytes(&self.kit);
-            let budget = (seat.session.expected().saturating_add(turn)).min(self.buffer.len());
+            let Seat { session, standing, .. } = seat;
+            let budget = self.turns.budget(session, standing, &self.kit);
             match link.read(&mut self.buffer[..budget]) {
-                Ok(0) => seat.session.handle_eof(&mut self.kit),
+                Ok(0) => session.handle_eof(&mut self.kit),
                 Ok(count) => {
-                    seat.standing.readable = count == budget || seat.standing.end_waits;
+                    let (buffer, got) = (&mut self.buffer, (count, budget));
+                    let read = |rest: &mut [u8]| link.read(rest);
+                    let count = self.turns.go_on(session, standing, buffer, got, read);
                     let input = &mut self.buffer[..count];
                     seat.session.handle_input(&mut self.kit, input, link);
                     // Whatever still refers to the receive buffer would now send the wrong bytes.
