@@ -116,6 +116,9 @@ pub(crate) struct Turns {
     turn_bytes: usize,
     /// How much of long messages may still be read whole in this round.
     long_left: usize,
+    /// Sessions were put off in this round, and in the one before.
+    put_off: bool,
+    waited_for: bool,
 }
 
 impl Turns {
@@ -126,6 +129,8 @@ impl Turns {
             swelling: VecDeque::new(),
             turn_bytes,
             long_left: long(turn_bytes),
+            put_off: false,
+            waited_for: false,
         }
     }
 
@@ -137,12 +142,16 @@ impl Turns {
     /// Begins a round.
     pub(crate) fn begin(&mut self) {
         self.long_left = long(self.turn_bytes);
+        self.waited_for = std::mem::take(&mut self.put_off);
     }
 
-    /// Whether a session is read in a later round, when there is room for its message again.
+    /// Whether a session is read in a later round, when there is room for its message again. Those
+    /// whose long message comes by surprise take none of it before them.
     #[inline]
-    pub(crate) fn puts_off(&self, session: &Session, standing: &Standing) -> bool {
-        standing.long && self.long_left == 0 && session.expected() == 0
+    pub(crate) fn puts_off(&mut self, session: &Session, standing: &Standing) -> bool {
+        let puts_off = standing.long && self.long_left == 0 && session.expected() == 0;
+        self.put_off |= puts_off;
+        puts_off
     }
 
     /// How many bytes a session may have read in one turn.
@@ -201,8 +210,9 @@ impl Turns {
             let lacks = session.lacks(buffer.get(..count)?).filter(|lacks| *lacks > 0)?;
             buffer.get_mut(count..count + lacks)
         });
-        standing.long = rest.is_some();
-        let Some(rest) = rest.filter(|_| self.long_left > 0) else { return 0 };
+        let surprises = !std::mem::replace(&mut standing.long, rest.is_some());
+        let has_room = self.long_left > 0 && !(surprises && self.waited_for);
+        let Some(rest) = rest.filter(|_| has_room) else { return 0 };
         // If it fails, so does the next one.
         let more = read(rest).unwrap_or(0);
         self.long_left = self.long_left.saturating_sub(filled.unwrap_or(0) + more);

@@ -109,6 +109,25 @@ fn a_round_has_room_for_a_few() {
     }
 }
 
+/// However many come with a first long message, or with a short one between long ones.
+#[test]
+fn who_was_put_off_comes_before_who_comes_by_surprise() {
+    let message = masked(Binary, &vec![7; ROOM - 10]);
+    let whole = Some(message.len());
+    let new = || Socket::new(live(), message.repeat(3));
+    let (mut greedy, mut patient, mut turns) = (new(), new(), turns());
+    for socket in [&mut greedy, &mut patient] {
+        turns.begin();
+        assert_eq!(socket.serve(&mut turns), whole);
+    }
+    turns.begin();
+    assert_eq!((greedy.serve(&mut turns), patient.serve(&mut turns)), (whole, None));
+    turns.begin();
+    assert_eq!((new().serve(&mut turns), patient.serve(&mut turns)), (Some(TURN), whole));
+    turns.begin();
+    assert_eq!(new().serve(&mut turns), whole, "nobody waits");
+}
+
 #[test]
 fn a_short_one_ends_the_waiting() {
     let mut holds = masked(Binary, &vec![7; 100_000]);
