@@ -184,21 +184,21 @@ impl Turns {
     ) -> usize {
         // A short read empties the socket; what comes then is told again.
         standing.readable = count == budget || standing.end_waits;
-        if count < budget && !standing.long {
+        if count < budget {
+            standing.long = standing.long && session.expected() > 0;
             return count;
         }
-        let filled = (count == budget).then_some(count);
-        count + self.read_rest(session, standing, buffer, filled, &mut read)
+        count + self.read_rest(session, standing, buffer, count, &mut read)
     }
 
-    /// The part of [`Self::go_on`] for what is long, or may be; without `filled` there is no more.
+    /// The part of [`Self::go_on`] for what may be long: all `count` bytes that might be were read.
     #[cold]
     fn read_rest(
         &mut self,
         session: &Session,
         standing: &mut Standing,
         buffer: &mut [u8],
-        filled: Option<usize>,
+        count: usize,
         read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
     ) -> usize {
         let expected = session.expected();
@@ -206,16 +206,15 @@ impl Turns {
             standing.long |= expected >= self.turn_bytes;
             return 0;
         }
-        let rest = filled.and_then(|count| {
-            let lacks = session.lacks(buffer.get(..count)?).filter(|lacks| *lacks > 0)?;
-            buffer.get_mut(count..count + lacks)
-        });
+        let lacks = session.lacks(buffer.get(..count).unwrap_or_default());
+        let lacks = lacks.filter(|lacks| *lacks > 0);
+        let rest = lacks.and_then(|lacks| buffer.get_mut(count..count + lacks));
         let surprises = !std::mem::replace(&mut standing.long, rest.is_some());
         let has_room = self.long_left > 0 && !(surprises && self.waited_for);
         let Some(rest) = rest.filter(|_| has_room) else { return 0 };
         // If it fails, so does the next one.
         let more = read(rest).unwrap_or(0);
-        self.long_left = self.long_left.saturating_sub(filled.unwrap_or(0) + more);
+        self.long_left = self.long_left.saturating_sub(count + more);
         more
     }
 
