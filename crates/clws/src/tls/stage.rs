@@ -96,6 +96,7 @@ impl TlsStage {
     /// Opens records from `bytes` into `plain`, which is empty; gives how many bytes were used.
     /// All are, but after [`Opened::More`]: what belongs to a record that is not whole is kept.
     pub(crate) fn open(&mut self, bytes: &mut [u8], plain: &mut Vec<u8>) -> (usize, Opened) {
+        let asks = self.is_handshaking();
         let mut used = 0;
         let opened = loop {
             let rest = bytes.get_mut(used..).unwrap_or_default();
@@ -105,7 +106,12 @@ impl TlsStage {
                     while let Some(Ok(record)) = traffic.next_record() {
                         plain.extend_from_slice(record.payload);
                     }
-                    (plain.len() >= MAX_OPENED).then_some(Opened::More)
+                    if used + discard == bytes.len() {
+                        // Nothing is left to ask for: what TLS has to say goes with what is sent.
+                        Some(Opened::All)
+                    } else {
+                        (plain.len() >= MAX_OPENED).then_some(Opened::More)
+                    }
                 }
                 Ok(ConnectionState::EncodeTlsData(mut message)) => {
                     append(&mut self.unsent, &mut message);
@@ -124,7 +130,7 @@ impl TlsStage {
                 break opened;
             }
         };
-        if let Some(name) = certificates::take_asked() {
+        if asks && let Some(name) = certificates::take_asked() {
             self.server_name = Some(name);
         }
         let all = bytes.len();
