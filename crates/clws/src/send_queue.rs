@@ -8,7 +8,7 @@
 use crate::budget::Counted;
 use crate::resource::Cause;
 use clws_proto::close::CloseCode;
-use clws_proto::frame::FrameHeader;
+use clws_proto::frame::{FrameHeader, MAX_HEADER};
 use clws_proto::pool::Pool;
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -151,19 +151,43 @@ impl SendQueue {
 
     #[inline]
     pub(crate) fn push(&mut self, header: &FrameHeader, payload: &[u8], lent: &Lent) {
-        header.write(&mut self.bytes);
         if payload.len() >= LEND_MIN
             && let Some((data, range)) = lent.locate(payload)
         {
+            header.write(&mut self.bytes);
             self.push_foreign(data, range);
         } else {
+            self.make_room(MAX_HEADER + payload.len());
+            header.write(&mut self.bytes);
             self.bytes.extend_from_slice(payload);
         }
+    }
+
+    /// Before the buffer grows for so many bytes, those that are written make room.
+    #[inline]
+    fn make_room(&mut self, bytes: usize) {
+        if self.bytes.capacity() - self.bytes.len() < bytes {
+            self.drop_written(8);
+        }
+    }
+
+    /// Drops what was written off the buffer's front, if that is much and at least one part in
+    /// `parts` of it all: moving the rest then costs little for each byte that was written.
+    fn drop_written(&mut self, parts: usize) {
+        if self.written < COMPACT_MIN || self.written * parts < self.bytes.len() {
+            return;
+        }
+        self.bytes.drain(..self.written);
+        for foreign in &mut self.foreign {
+            foreign.at -= self.written;
+        }
+        self.written = 0;
     }
 
     /// Appends frames that were encoded elsewhere.
     pub(crate) fn push_encoded(&mut self, frames: Vec<u8>) {
         if frames.len() < LEND_MIN {
+            self.make_room(frames.len());
             self.bytes.extend_from_slice(&frames);
         } else {
             let range = 0..frames.len();
@@ -175,6 +199,7 @@ impl SendQueue {
     pub(crate) fn push_shared(&mut self, frames: SharedFrames) {
         let least = if self.len() < LONG { LEND_MIN } else { SHARE_MIN };
         if frames.len() < least {
+            self.make_room(frames.len());
             self.bytes.extend_from_slice(&frames);
         } else {
             let range = 0..frames.len();
@@ -333,12 +358,8 @@ impl SendQueue {
         if self.is_empty() {
             self.bytes.clear();
             self.written = 0;
-        } else if self.written >= COMPACT_MIN && self.written * 2 >= self.bytes.len() {
-            self.bytes.drain(..self.written);
-            for foreign in &mut self.foreign {
-                foreign.at -= self.written;
-            }
-            self.written = 0;
+        } else {
+            self.drop_written(2);
         }
     }
 

@@ -87,6 +87,20 @@ fn a_long_queue_that_is_slowly_taken_does_not_grow_without_end() {
     assert!(queue.bytes.capacity() < 400_000, "{}", queue.bytes.capacity());
 }
 
+#[test]
+fn what_is_written_makes_room_before_the_buffer_grows() {
+    let (mut queue, mut pool, mut all) = (SendQueue::default(), Pool::new(0), Vec::new());
+    // The second time too little of it is written to be worth a move.
+    for (byte, kept) in [(1, 0), (2, 0), (3, 200_000)] {
+        let payload = vec![byte; 1_000_000];
+        push(&mut queue, &payload, &Lent::default());
+        clws_proto::frame::write(&mut all, OpCode::Binary, &payload, None);
+        assert_eq!(queue.bytes.len(), queue.len() + kept);
+        queue.advance(200_000, &mut pool);
+    }
+    assert!(drain(&mut queue, &[], 70_000, &mut pool) == all[600_000..]);
+}
+
 fn shared(frames: Vec<u8>) -> SharedFrames {
     let bytes = frames.len();
     Arc::new(Counted::new(frames.into(), bytes, &Total::of_process()))
