@@ -17,7 +17,8 @@ const CONTROL_ROOM: usize = 64 * 1024;
 /// What became of a message or a ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// On its way.
+    /// On its way: it is written in its turn, unless the connection ends before. No outcome says
+    /// that it arrived; a peer that closes at this very moment may have been the quicker one.
     Sent,
     /// On its way, but the client's send queue has reached its high mark: wait for
     /// [`Resource::drained`](crate::Resource::drained) before you send more.
