@@ -21,8 +21,8 @@ const LEND_MIN: usize = 2048;
 /// Frames that other clients get too are referred to from this size on where a queue is long: who
 /// reads slowly then costs a reference for each, which takes up an eighth of it.
 const SHARE_MIN: usize = 512;
-/// A queue with so many bytes is long: its client did not take them at once, nor soon after.
-const LONG: usize = 4 * 1024;
+/// A queue with so many bytes is long: its client did not take at once what came before.
+const LONG: usize = 1024;
 /// The most slices one write takes.
 pub(crate) const MAX_SLICES: usize = 64;
 /// Written bytes at the front of the buffer are dropped once there are this many of them.
