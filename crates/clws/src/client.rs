@@ -13,7 +13,8 @@ use crate::request::Request;
 use crate::resource::Cause;
 use crate::routes::Route;
 use crate::scope;
-use crate::send_queue::{CloseOrder, SharedFrames};
+use crate::send_queue::CloseOrder;
+use crate::shared_run::SharedFrames;
 use clws_proto::close::CloseCode;
 use clws_proto::frame::OpCode;
 use clws_proto::handshake::Headers;
@@ -82,20 +83,54 @@ impl Message {
     }
 }
 
-/// Mail with its address: the session in `slot`, if that is still the one of `client`.
+/// A session by its slot and its client's number: when it is looked up the slot may be another's.
+pub(crate) type SessionId = (u32, u64);
+
+/// Mail with its address.
 #[derive(Debug)]
 pub(crate) struct Letter {
-    pub(crate) slot: u32,
-    pub(crate) client: u64,
+    pub(crate) to: SessionId,
     pub(crate) mail: Mail,
+}
+
+/// What several clients get.
+#[derive(Clone, Debug)]
+pub(crate) enum Copies {
+    /// Encoded frames.
+    Frames(SharedFrames),
+    /// A message that each session must compress itself.
+    Message(Arc<Counted<Message>>),
+}
+
+impl Copies {
+    pub(crate) fn one(&self) -> Mail {
+        match self {
+            Self::Frames(frames) => Mail::Shared(Arc::clone(frames)),
+            Self::Message(message) => Mail::Message(Arc::clone(message)),
+        }
+    }
+}
+
+/// The same mail to several sessions of one worker, once for each time one stands there.
+#[derive(Debug)]
+pub(crate) struct Circular {
+    pub(crate) copies: Copies,
+    pub(crate) to: Vec<SessionId>,
+}
+
+impl Circular {
+    /// The bytes of memory behind it, but for what counts itself.
+    pub(crate) fn memory(&self) -> usize {
+        self.to.capacity() * size_of::<SessionId>()
+    }
 }
 
 /// The way to a worker.
 pub(crate) trait Courier: Send + Sync {
     fn deliver(&self, letter: Letter);
 
-    /// Brings all of `letters`, and wakes the worker once at most.
-    fn deliver_all(&self, letters: Vec<Letter>);
+    /// Brings it to all, and wakes the worker once at most.
+    fn deliver_all(&self, circular: Circular);
 }
 
 /// What a session and all handles of its client share.
@@ -287,11 +322,11 @@ impl Client {
 
     pub(crate) fn post(&self, mail: Mail) {
         self.0.letters.fetch_add(1, Ordering::Release);
-        self.0.courier.deliver(self.letter(mail));
+        self.0.courier.deliver(Letter { to: self.session(), mail });
     }
 
-    pub(crate) fn letter(&self, mail: Mail) -> Letter {
-        Letter { slot: self.0.slot, client: self.0.id, mail }
+    pub(crate) fn session(&self) -> SessionId {
+        (self.0.slot, self.0.id)
     }
 }
 

@@ -24,6 +24,7 @@ mod send_queue;
 mod sending;
 mod server;
 mod session;
+mod shared_run;
 mod ticks;
 #[cfg(feature = "tls")]
 mod tls;

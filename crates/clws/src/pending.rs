@@ -92,7 +92,7 @@ impl Reply {
         if let Some(courier) = self.courier.take() {
             let charge = self.charge.take();
             let mail = Mail::Decided(Box::new(Decision { decided, charge }));
-            courier.deliver(Letter { slot: self.slot, client: self.session, mail });
+            courier.deliver(Letter { to: (self.slot, self.session), mail });
         }
     }
 }

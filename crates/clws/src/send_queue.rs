@@ -3,26 +3,24 @@
 //! Small payloads are copied behind their headers into one buffer. A large payload that stands in
 //! memory for as long as the queue is looked at (the receive buffer, a message put together) is
 //! only referred to: it is written from where it is, and copied or taken over only where the
-//! socket did not take all of it at once. That is what makes an echo cost no copy.
+//! socket did not take all of it at once. That is what makes an echo cost no copy. Frames that
+//! other clients get too are referred to as well, as long as anybody waits for them.
 
-use crate::budget::Counted;
 use crate::resource::Cause;
+use crate::shared_run::{SharedFrames, SharedRun};
 use clws_proto::close::CloseCode;
 use clws_proto::frame::{FrameHeader, MAX_HEADER};
 use clws_proto::pool::Pool;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Payloads from this size on are referred to instead of copied: below it a second slice in the
 /// system call costs more than the copy.
 const LEND_MIN: usize = 2048;
-/// Frames that other clients get too are referred to from this size on where a queue is long: who
-/// reads slowly then costs a reference for each, which takes up an eighth of it.
+/// Frames that other clients get too are referred to from this size on: a client then costs a
+/// reference for each.
 const SHARE_MIN: usize = 512;
-/// A queue with so many bytes is long: its client did not take at once what came before.
-const LONG: usize = 1024;
 /// The most slices one write takes.
 pub(crate) const MAX_SLICES: usize = 64;
 /// Written bytes at the front of the buffer are dropped once there are this many of them.
@@ -53,9 +51,6 @@ impl Lent {
         }
     }
 }
-
-/// Encoded frames that several clients get.
-pub(crate) type SharedFrames = Arc<Counted<Box<[u8]>>>;
 
 #[derive(Debug)]
 enum Data {
@@ -115,10 +110,13 @@ pub(crate) struct SendQueue {
     bytes: Vec<u8>,
     written: usize,
     foreign: VecDeque<Foreign>,
+    /// What stands behind all of the buffer and of `foreign`.
+    run: SharedRun,
+    /// Bytes that wait in `foreign` and in `run`.
     foreign_len: usize,
     /// How many payloads refer to the message that is being delivered.
     lent: usize,
-    /// The memory behind `foreign`: the queue's own, and what other clients hold too.
+    /// The memory behind these: the queue's own, and what other clients hold too.
     owned: usize,
     shared: usize,
     /// Set by the session while user code runs: whether messages are taken at all.
@@ -144,9 +142,30 @@ impl SendQueue {
         self.len() == 0
     }
 
-    /// The buffer, for whole frames to be appended to.
-    pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
+    /// The buffer, for whole frames to be appended to, of so many bytes or about that.
+    pub(crate) fn room(&mut self, bytes: usize) -> &mut Vec<u8> {
+        self.end_run();
+        if self.bytes.capacity() - self.bytes.len() < bytes {
+            self.drop_written(8);
+        }
         &mut self.bytes
+    }
+
+    /// Makes what comes next stand behind the run.
+    #[inline]
+    fn end_run(&mut self) {
+        if !self.run.is_empty() {
+            self.move_run();
+        }
+    }
+
+    #[cold]
+    fn move_run(&mut self) {
+        let at = self.bytes.len();
+        self.foreign.extend(self.run.take().map(|(frames, from)| {
+            let range = from..frames.len();
+            Foreign { at, data: Data::Shared(frames), range, droppable: false }
+        }));
     }
 
     #[inline]
@@ -154,25 +173,18 @@ impl SendQueue {
         if payload.len() >= LEND_MIN
             && let Some((data, range)) = lent.locate(payload)
         {
-            header.write(&mut self.bytes);
+            header.write(self.room(MAX_HEADER));
             self.push_foreign(data, range);
         } else {
-            self.make_room(MAX_HEADER + payload.len());
-            header.write(&mut self.bytes);
-            self.bytes.extend_from_slice(payload);
-        }
-    }
-
-    /// Before the buffer grows for so many bytes, those that are written make room.
-    #[inline]
-    fn make_room(&mut self, bytes: usize) {
-        if self.bytes.capacity() - self.bytes.len() < bytes {
-            self.drop_written(8);
+            let room = self.room(MAX_HEADER + payload.len());
+            header.write(room);
+            room.extend_from_slice(payload);
         }
     }
 
     /// Drops what was written off the buffer's front, if that is much and at least one part in
     /// `parts` of it all: moving the rest then costs little for each byte that was written.
+    #[inline]
     fn drop_written(&mut self, parts: usize) {
         if self.written < COMPACT_MIN || self.written * parts < self.bytes.len() {
             return;
@@ -187,8 +199,7 @@ impl SendQueue {
     /// Appends frames that were encoded elsewhere.
     pub(crate) fn push_encoded(&mut self, frames: Vec<u8>) {
         if frames.len() < LEND_MIN {
-            self.make_room(frames.len());
-            self.bytes.extend_from_slice(&frames);
+            self.room(frames.len()).extend_from_slice(&frames);
         } else {
             let range = 0..frames.len();
             self.push_foreign(Data::Owned(frames), range);
@@ -197,13 +208,12 @@ impl SendQueue {
 
     /// Appends frames that other clients get too.
     pub(crate) fn push_shared(&mut self, frames: SharedFrames) {
-        let least = if self.len() < LONG { LEND_MIN } else { SHARE_MIN };
-        if frames.len() < least {
-            self.make_room(frames.len());
-            self.bytes.extend_from_slice(&frames);
+        if frames.len() < SHARE_MIN {
+            self.room(frames.len()).extend_from_slice(&frames);
         } else {
-            let range = 0..frames.len();
-            self.push_foreign(Data::Shared(frames), range);
+            self.foreign_len += frames.len();
+            self.shared += frames.len();
+            self.run.push(frames);
         }
     }
 
@@ -239,6 +249,7 @@ impl SendQueue {
     }
 
     fn push_foreign(&mut self, data: Data, range: Range<usize>) {
+        self.end_run();
         self.foreign_len += range.len();
         self.lent += usize::from(matches!(data, Data::Message));
         self.count(&data);
@@ -261,7 +272,8 @@ impl SendQueue {
     #[inline]
     pub(crate) fn memory(&self) -> usize {
         let entries = self.foreign.capacity() * size_of::<Foreign>();
-        size_of::<Self>() + self.bytes.capacity() + entries + self.owned
+        let references = entries + self.run.memory();
+        size_of::<Self>() + self.bytes.capacity() + references + self.owned
     }
 
     /// The bytes that other clients hold too.
@@ -301,9 +313,12 @@ impl SendQueue {
     pub(crate) fn contiguous<'a>(&'a self, input: &'a [u8]) -> Option<&'a [u8]> {
         let own = self.bytes.get(self.written..).unwrap_or_default();
         match self.foreign.front() {
-            None => Some(own),
-            Some(one) if self.foreign.len() == 1 && own.is_empty() => Some(one.slice(input)),
-            Some(_) => None,
+            None if self.run.is_empty() => Some(own),
+            None if own.is_empty() => self.run.contiguous(),
+            Some(one) if own.is_empty() && one.range.len() == self.foreign_len => {
+                Some(one.slice(input))
+            }
+            _ => None,
         }
     }
 
@@ -331,6 +346,7 @@ impl SendQueue {
         }
         if self.foreign.len() < MAX_SLICES {
             put(self.bytes.get(from..).unwrap_or_default());
+            self.run.slices().take(MAX_SLICES).for_each(put);
         }
         used
     }
@@ -354,7 +370,12 @@ impl SendQueue {
                 pool.give(bytes);
             }
         }
-        self.written += count;
+        let own = count.min(self.bytes.len() - self.written);
+        self.written += own;
+        if count > own {
+            self.foreign_len -= count - own;
+            self.shared -= self.run.advance(count - own);
+        }
         if self.is_empty() {
             self.bytes.clear();
             self.written = 0;

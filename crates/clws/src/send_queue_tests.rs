@@ -1,7 +1,8 @@
 use super::*;
-use crate::budget::Total;
+use crate::budget::{Counted, Total};
 use clws_proto::frame::OpCode;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// What would be written, piece by piece.
 fn drain(queue: &mut SendQueue, input: &[u8], step: usize, pool: &mut Pool) -> Vec<u8> {
@@ -114,11 +115,11 @@ fn what_others_get_too_costs_a_slow_client_a_reference_and_no_copy() {
         let frames = shared(vec![number as u8; 1000]);
         slow.push_shared(Arc::clone(&frames));
         quick.push_shared(frames);
-        assert!(quick.foreign.is_empty(), "it would be written in two pieces");
+        assert!(quick.contiguous(&[]).is_some(), "it would be written in two pieces");
         quick.advance(1000, &mut pool);
     }
     assert_eq!(slow.len(), 1_000_000);
-    assert!(slow.memory() < 160_000, "{}", slow.memory());
+    assert!(slow.memory() < 10_000, "{}", slow.memory());
     let expected: Vec<u8> = (0..1000_u32).flat_map(|number| [number as u8; 1000]).collect();
     assert!(drain(&mut slow, &[], 777, &mut pool) == expected);
     assert_eq!((slow.shared(), slow.owned), (0, 0));
@@ -138,13 +139,13 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        (0_usize..3000).prop_map(Step::Small),
-        (0_usize..4000, 1_usize..4000).prop_map(|(start, len)| Step::Input(start, len)),
-        (2000_usize..5000, 0_usize..3000).prop_map(|(len, more)| Step::Message(len, more)),
-        (0_usize..4000).prop_map(Step::Encoded),
-        (0_usize..4000).prop_map(Step::Shared),
-        (0_usize..9000).prop_map(Step::Take),
-        Just(Step::Settle),
+        1 => (0_usize..3000).prop_map(Step::Small),
+        1 => (0_usize..4000, 1_usize..4000).prop_map(|(start, len)| Step::Input(start, len)),
+        1 => (2000_usize..5000, 0_usize..3000).prop_map(|(len, more)| Step::Message(len, more)),
+        1 => (0_usize..4000).prop_map(Step::Encoded),
+        3 => (0_usize..4000).prop_map(Step::Shared),
+        1 => (0_usize..9000).prop_map(Step::Take),
+        1 => Just(Step::Settle),
     ];
     prop::collection::vec(step, 0..60)
 }

@@ -1,11 +1,11 @@
 //! Sending: what a client is told, what becomes of it, and one message to many clients.
 
 use crate::budget::{Counted, Total};
-use crate::client::{Client, Courier, Letter, Mail, Message};
+use crate::client::{Circular, Client, Copies, Courier, Mail, Message};
 use crate::encode::{Form, plain_len, write_takeover};
 use crate::limits::SendPolicy;
 use crate::scope::{self, Scope};
-use crate::send_queue::{SendQueue, SharedFrames};
+use crate::send_queue::SendQueue;
 use clws_proto::frame::{FrameHeader, MAX_CONTROL, OpCode};
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use std::sync::atomic::Ordering;
 
 /// How far above its high mark a send queue takes control frames, in bytes.
 const CONTROL_ROOM: usize = 64 * 1024;
+/// How many addresses of a message to many there is room for from the start, at most: a megabyte.
+const MAX_EXPECTED: usize = 64 * 1024;
 
 /// What became of a message or a ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,10 +240,10 @@ impl Client {
                 queue.push(&FrameHeader::new(opcode, payload.len()), payload, &scope.lent);
             }
             (Form::Takeover, size, Some(contexts), Some(deflating)) => {
-                let out = queue.bytes();
+                let out = queue.room(plain_len(payload));
                 write_takeover(contexts, deflating.level, opcode, payload, size, out);
             }
-            _ => form.write(opcode, payload, options.frame_size, queue.bytes()),
+            (form, size, ..) => form.write(opcode, payload, size, queue.room(plain_len(payload))),
         }
         Self::after_push(queue, high)
     }
@@ -369,57 +371,67 @@ impl Client {
     }
 }
 
-/// The encodings of one message that were needed so far.
+/// The encodings of one message that were needed so far, each with what it is charged.
 struct Encodings<'a> {
     opcode: OpCode,
     payload: &'a [u8],
     frame_size: Option<usize>,
-    made: Vec<(Form, SharedFrames)>,
-    message: Option<Arc<Counted<Message>>>,
+    made: Vec<(Form, Copies, usize)>,
 }
 
 impl Encodings<'_> {
     /// `total` is where it is counted.
-    fn mail(&mut self, form: Form, total: &Arc<Total>) -> (Mail, usize) {
-        if form == Form::Takeover {
-            let Self { opcode, payload, frame_size, .. } = *self;
-            let message = self.message.get_or_insert_with(|| {
-                Message { opcode, payload: payload.into(), frame_size }.counted(total)
-            });
-            return (Mail::Message(Arc::clone(message)), plain_len(payload));
-        }
-        let known = self.made.iter().find(|(one, _)| *one == form).map(|(_, bytes)| bytes.clone());
-        let bytes = known.unwrap_or_else(|| {
-            let mut frames = Vec::with_capacity(self.payload.len() + 10);
-            form.write(self.opcode, self.payload, self.frame_size, &mut frames);
-            let len = frames.len();
-            let bytes = Arc::new(Counted::new(frames.into_boxed_slice(), len, total));
-            self.made.push((form, Arc::clone(&bytes)));
-            bytes
+    fn of(&mut self, form: Form, total: &Arc<Total>) -> (&Copies, usize) {
+        let known = self.made.iter().position(|(one, ..)| *one == form);
+        let index = known.unwrap_or_else(|| {
+            let (copies, charge) = self.make(form, total);
+            self.made.push((form, copies, charge));
+            self.made.len() - 1
         });
-        let len = bytes.len();
-        (Mail::Shared(bytes), len)
+        let (_, copies, charge) = &self.made[index];
+        (copies, *charge)
+    }
+
+    fn make(&self, form: Form, total: &Arc<Total>) -> (Copies, usize) {
+        let Self { opcode, payload, frame_size, .. } = *self;
+        if form == Form::Takeover {
+            let message = Message { opcode, payload: payload.into(), frame_size };
+            return (Copies::Message(message.counted(total)), plain_len(payload));
+        }
+        let mut frames = Vec::with_capacity(payload.len() + 10);
+        form.write(opcode, payload, frame_size, &mut frames);
+        let len = frames.len();
+        let frames = Counted::new(frames.into_boxed_slice(), len, total);
+        (Copies::Frames(Arc::new(frames)), len)
     }
 }
 
-/// Letters for each worker, so that each is locked and woken once.
-#[derive(Default)]
-struct Rounds(Vec<(Arc<dyn Courier>, Vec<Letter>)>);
+/// What goes to each worker, so that each is locked and woken once for each wire form.
+struct Rounds {
+    /// How many clients there will be in all, as far as that is known.
+    expected: usize,
+    by_worker: Vec<(Arc<dyn Courier>, Form, Circular)>,
+}
 
 impl Rounds {
-    fn add(&mut self, client: &Client, mail: Mail) {
+    fn add(&mut self, client: &Client, form: Form, copies: &Copies) {
         client.0.letters.fetch_add(1, Ordering::Release);
-        let courier = &client.0.courier;
-        let letter = client.letter(mail);
-        match self.0.iter_mut().find(|(one, _)| Arc::ptr_eq(one, courier)) {
-            Some((_, letters)) => letters.push(letter),
-            None => self.0.push((Arc::clone(courier), vec![letter])),
+        let (courier, to) = (&client.0.courier, client.session());
+        let mut known = self.by_worker.iter_mut();
+        if let Some((.., circular)) =
+            known.find(|(one, of, _)| Arc::ptr_eq(one, courier) && *of == form)
+        {
+            return circular.to.push(to);
         }
+        let mut addresses = Vec::with_capacity(self.expected.clamp(1, MAX_EXPECTED));
+        addresses.push(to);
+        let circular = Circular { copies: copies.clone(), to: addresses };
+        self.by_worker.push((Arc::clone(courier), form, circular));
     }
 
     fn deliver(self) {
-        for (courier, letters) in self.0 {
-            courier.deliver_all(letters);
+        for (courier, _, circular) in self.by_worker {
+            courier.deliver_all(circular);
         }
     }
 }
@@ -431,8 +443,10 @@ fn send_to<I: IntoIterator<Item: Borrow<Client>>>(
     options: SendOptions,
 ) -> Broadcast {
     let frame_size = options.frame_size;
-    let mut encodings = Encodings { opcode, payload, frame_size, made: Vec::new(), message: None };
-    let (mut rounds, mut report) = (Rounds::default(), Broadcast::default());
+    let mut encodings = Encodings { opcode, payload, frame_size, made: Vec::new() };
+    let clients = clients.into_iter();
+    let mut rounds = Rounds { expected: clients.size_hint().0, by_worker: Vec::new() };
+    let mut report = Broadcast::default();
     for client in clients {
         let client = client.borrow();
         if !client.can_send(opcode) {
@@ -440,12 +454,12 @@ fn send_to<I: IntoIterator<Item: Borrow<Client>>>(
             continue;
         }
         let form = client.form(opcode, payload.len(), options);
-        let (mail, charge) = encodings.mail(form, &client.0.guard.total);
+        let (copies, charge) = encodings.of(form, &client.0.guard.total);
         match client.admit(charge, form, opcode) {
             Ok(pressed) => {
                 report.sent += 1;
                 report.backpressure += usize::from(pressed);
-                rounds.add(client, mail);
+                rounds.add(client, form, copies);
             }
             Err(dropped) => report.dropped.push((client.clone(), dropped)),
         }
@@ -461,30 +475,20 @@ mod tests {
     #[test]
     fn a_message_to_many_is_encoded_once_for_each_form() {
         let payload = vec![b'x'; 5000];
-        let mut encodings = Encodings {
-            opcode: OpCode::Text,
-            payload: &payload,
-            frame_size: None,
-            made: Vec::new(),
-            message: None,
-        };
+        let (opcode, made) = (OpCode::Text, Vec::new());
+        let mut encodings = Encodings { opcode, payload: &payload, frame_size: None, made };
         let deflated = Form::Deflated { window_bits: 15, level: 1 };
         let forms = [Form::Plain, Form::Hixie76, deflated, Form::Takeover];
         let total = Arc::default();
-        let mails: Vec<_> = (0..4000).map(|n| encodings.mail(forms[n % 4], &total)).collect();
-        assert_eq!(encodings.made.len(), 3, "the history of a client is its own");
-        assert!((15_000..25_000).contains(&total.bytes()), "{} bytes, once each", total.bytes());
-        for (mail, len) in &mails[4..] {
-            match mail {
-                Mail::Shared(bytes) => {
-                    assert_eq!(bytes.len(), *len);
-                    assert!(encodings.made.iter().any(|(_, made)| Arc::ptr_eq(made, bytes)));
-                }
-                Mail::Message(message) => {
-                    assert!(Arc::ptr_eq(message, encodings.message.as_ref().unwrap()));
-                }
+        for number in 0..4000 {
+            let (copies, charge) = encodings.of(forms[number % 4], &total);
+            match copies.one() {
+                Mail::Shared(frames) => assert_eq!(frames.len(), charge),
+                Mail::Message(message) => assert_eq!(plain_len(&message.payload), charge),
                 other => panic!("{other:?}"),
             }
         }
+        assert_eq!(encodings.made.len(), 4, "the history of a client is its own");
+        assert!((15_000..25_000).contains(&total.bytes()), "{} bytes, once each", total.bytes());
     }
 }

@@ -6,6 +6,7 @@
 //! have come whole are read whole, a few in each round. The worker and the engine of the tests both
 //! go by this.
 
+use crate::client::SessionId;
 use crate::hub::Kit;
 use crate::session::Session;
 use std::collections::VecDeque;
@@ -17,9 +18,6 @@ use std::time::Instant;
 /// sessions send long messages.
 const LONG_TURNS: usize = 16;
 const MAX_LONG: usize = 1024 * 1024;
-
-/// A session by its slot and its number: when its turn comes the slot may be another's.
-pub(crate) type Entry = (u32, u64);
 
 /// What is known of one session.
 #[derive(Debug, Default)]
@@ -103,7 +101,7 @@ impl Standing {
 /// The first in the queue, and since when its message is unfinished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct First {
-    pub(crate) entry: Entry,
+    pub(crate) entry: SessionId,
     since: Instant,
 }
 
@@ -111,8 +109,8 @@ pub(crate) struct First {
 #[derive(Debug)]
 pub(crate) struct Turns {
     /// There is more to read, or something was sent to them.
-    listed: Vec<Entry>,
-    swelling: VecDeque<Entry>,
+    listed: Vec<SessionId>,
+    swelling: VecDeque<SessionId>,
     turn_bytes: usize,
     /// How much of long messages may still be read whole in this round.
     long_left: usize,
@@ -228,14 +226,14 @@ impl Turns {
         !self.swelling.is_empty()
     }
 
-    pub(crate) fn list(&mut self, entry: Entry, standing: &mut Standing) {
+    pub(crate) fn list(&mut self, entry: SessionId, standing: &mut Standing) {
         if !std::mem::replace(&mut standing.listed, true) {
             self.listed.push(entry);
         }
     }
 
     /// Swaps the list for `other`, which is empty.
-    pub(crate) fn take_listed(&mut self, other: &mut Vec<Entry>) {
+    pub(crate) fn take_listed(&mut self, other: &mut Vec<SessionId>) {
         std::mem::swap(&mut self.listed, other);
     }
 
@@ -264,7 +262,7 @@ impl Turns {
     /// served and handed back.
     pub(crate) fn first(
         &mut self,
-        mut swells: impl FnMut(Entry) -> Option<Instant>,
+        mut swells: impl FnMut(SessionId) -> Option<Instant>,
     ) -> Option<First> {
         while let Some(entry) = self.swelling.pop_front() {
             if let Some(since) = swells(entry) {

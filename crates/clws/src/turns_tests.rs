@@ -1,6 +1,6 @@
 //! The queue by itself, over sessions that are numbers: who is the first, and for how long.
 
-use super::{Entry, First, Turns};
+use super::{First, SessionId, Turns};
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 #[derive(Default)]
 struct Crowd {
     turns: Option<Turns>,
-    work: HashMap<Entry, (Instant, Vec<u32>)>,
+    work: HashMap<SessionId, (Instant, Vec<u32>)>,
 }
 
 impl Crowd {
@@ -21,13 +21,13 @@ impl Crowd {
         self.turns.as_mut().unwrap()
     }
 
-    fn join(&mut self, entry: Entry, now: Instant, messages: &[u32]) {
+    fn join(&mut self, entry: SessionId, now: Instant, messages: &[u32]) {
         self.work.insert(entry, (now, messages.to_vec()));
         self.turns().swelling.push_back(entry);
     }
 
     /// One turn; who was served.
-    fn turn(&mut self, now: Instant) -> Option<Entry> {
+    fn turn(&mut self, now: Instant) -> Option<SessionId> {
         let mut turns = self.turns.take().unwrap();
         let since = |work: &HashMap<_, (Instant, Vec<u32>)>, entry| {
             work.get(&entry).filter(|(_, left)| !left.is_empty()).map(|(since, _)| *since)
@@ -98,7 +98,7 @@ proptest! {
         for (slot, messages) in (0..).zip(&sessions) {
             crowd.join((slot, 7), now(), messages);
         }
-        let mut waited: HashMap<Entry, u32> = HashMap::new();
+        let mut waited: HashMap<SessionId, u32> = HashMap::new();
         while let Some(served) = crowd.turn(now()) {
             waited.insert(served, 0);
             let waiting = crowd.work.iter().filter(|(_, (_, left))| !left.is_empty());

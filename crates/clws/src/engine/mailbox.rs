@@ -20,6 +20,8 @@ pub(super) enum Letter {
     Join(Stream, Peer, Transport),
     /// For one session.
     Mail(client::Letter),
+    /// For several.
+    Circular(client::Circular),
     /// Close all clients and end.
     Drain(Arc<Plan>),
 }
@@ -29,6 +31,7 @@ impl Letter {
     fn memory(&self) -> usize {
         match self {
             Self::Mail(letter) => size_of::<Self>() + letter.mail.memory(),
+            Self::Circular(circular) => size_of::<Self>() + circular.memory(),
             _ => size_of::<Self>(),
         }
     }
@@ -148,8 +151,8 @@ impl Courier for Mailbox {
         self.post(Letter::Mail(letter));
     }
 
-    fn deliver_all(&self, letters: Vec<client::Letter>) {
-        self.post_all(letters.into_iter().map(Letter::Mail));
+    fn deliver_all(&self, circular: client::Circular) {
+        self.post(Letter::Circular(circular));
     }
 }
 

@@ -12,12 +12,12 @@ use super::stream::Stream;
 use super::timer::{Due, NEVER, Wheel};
 use super::trouble::{Quiet, Reading};
 use crate::budget::Ledger;
-use crate::client;
+use crate::client::{self, Mail, SessionId};
 use crate::drain::Plan;
 use crate::hub::{Hub, Kit, Shift};
 use crate::peer::Peer;
 use crate::session::{Fate, Session, Transport};
-use crate::turns::{Entry, Standing, Turns};
+use crate::turns::{Standing, Turns};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
@@ -265,14 +265,21 @@ impl Worker {
     fn handle_letter(&mut self, letter: Letter) {
         match letter {
             Letter::Join(stream, peer, transport) => self.join(stream, peer, &transport),
-            Letter::Mail(client::Letter { slot, client, mail }) => {
-                if let Some(seat) = seat_of(&mut self.seats, (slot, client))
-                    && seat.session.handle_mail(&mut self.kit, mail, &mut &seat.stream)
-                {
-                    self.turns.list((slot, client), &mut seat.standing);
+            Letter::Mail(client::Letter { to, mail }) => self.handle_mail(to, mail),
+            Letter::Circular(client::Circular { copies, to }) => {
+                for to in to {
+                    self.handle_mail(to, copies.one());
                 }
             }
             Letter::Drain(plan) => self.drain(plan),
+        }
+    }
+
+    fn handle_mail(&mut self, to: SessionId, mail: Mail) {
+        if let Some(seat) = seat_of(&mut self.seats, to)
+            && seat.session.handle_mail(&mut self.kit, mail, &mut &seat.stream)
+        {
+            self.turns.list(to, &mut seat.standing);
         }
     }
 
@@ -346,12 +353,12 @@ impl Worker {
     }
 }
 
-fn seat_of(seats: &mut Slab<Seat>, (slot, id): Entry) -> Option<&mut Seat> {
+fn seat_of(seats: &mut Slab<Seat>, (slot, id): SessionId) -> Option<&mut Seat> {
     seats.get_mut(slot as usize).filter(|seat| seat.session.id() == id)
 }
 
 /// See [`Standing::swells`]; a session that is gone does not.
-fn swells(seats: &mut Slab<Seat>, kit: &Kit, entry: Entry) -> Option<Instant> {
+fn swells(seats: &mut Slab<Seat>, kit: &Kit, entry: SessionId) -> Option<Instant> {
     let seat = seat_of(seats, entry)?;
     seat.standing.swells(&seat.session, kit)
 }

@@ -25,7 +25,7 @@ mod stops;
 mod world;
 
 use super::{Fate, Output, Session, Transport};
-use crate::client::{Client, Courier, Letter, Mail};
+use crate::client::{Circular, Client, Courier, Letter, Mail};
 use crate::hub::{Hub, Kit, Settings};
 use crate::limits::Limits;
 use crate::origin::Origin;
@@ -156,8 +156,8 @@ impl Courier for Post {
         self.0.lock().unwrap().push(letter.mail);
     }
 
-    fn deliver_all(&self, letters: Vec<Letter>) {
-        self.0.lock().unwrap().extend(letters.into_iter().map(|letter| letter.mail));
+    fn deliver_all(&self, circular: Circular) {
+        self.0.lock().unwrap().extend(circular.to.iter().map(|_| circular.copies.one()));
     }
 }
 

@@ -18,9 +18,9 @@ use clws_proto::close::CloseCode;
 use clws_proto::connection::{Event, Expired};
 use clws_proto::deflate::Contexts;
 use clws_proto::error::ProtocolError;
+use clws_proto::frame::{MAX_CONTROL, MAX_HEADER};
 use clws_proto::message::Message;
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -329,8 +329,9 @@ impl Live {
         }
         // A pong waits while the queue is long, and only the latest is kept: a peer that sends
         // pings and does not read gets no memory for it.
-        if queue.len() <= self.limits().send_queue_low || !self.connection.is_open() {
-            self.connection.poll_output(queue.bytes());
+        let has_room = queue.len() <= self.limits().send_queue_low;
+        if self.connection.has_output() && (has_room || !self.connection.is_open()) {
+            self.connection.poll_output(queue.room(MAX_HEADER + MAX_CONTROL));
         }
         queue.open = self.is_open();
     }
@@ -363,7 +364,7 @@ impl Live {
     }
 
     pub(super) fn handle_mail(&mut self, kit: &Kit, queue: &mut SendQueue, mail: Mail) {
-        let shared = Arc::clone(&self.client.0);
+        let shared = &self.client.0;
         match mail {
             Mail::Frames(frames) if self.is_open() => {
                 queue.counted += frames.len();
@@ -388,8 +389,8 @@ impl Live {
                 shared.queued.fetch_sub(plain_len(&message.payload), Ordering::Relaxed);
                 queue.spoke = true;
                 if let (Some(contexts), Some(deflating)) = (&mut self.contexts, shared.deflate) {
-                    let (out, size) = (queue.bytes(), message.frame_size);
                     let (opcode, payload) = (message.opcode, &message.payload);
+                    let (out, size) = (queue.room(plain_len(payload)), message.frame_size);
                     write_takeover(contexts, deflating.level, opcode, payload, size, out);
                 }
             }

@@ -213,7 +213,7 @@ impl Session {
             headers.push_extensions(agreed);
         }
         let mut queue = kit.queue();
-        if upgrade.write_response(subprotocol.as_deref(), &headers, queue.bytes()).is_err() {
+        if upgrade.write_response(subprotocol.as_deref(), &headers, queue.room(0)).is_err() {
             kit.give_queue(queue);
             return self.refuse(kit, &internal_error());
         }
@@ -284,7 +284,7 @@ impl Session {
             kit.hub.counters.refused.add(1);
         }
         let mut queue = kit.queue();
-        response.write_to(head_only, queue.bytes());
+        response.write_to(head_only, queue.room(0));
         self.queue = Some(queue);
         let until = kit.now + kit.hub.limits.close_timeout;
         self.phase = Phase::Ending { until, half_closed: false, heard_end: false };

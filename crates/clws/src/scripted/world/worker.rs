@@ -3,12 +3,12 @@
 
 use super::super::faults::Random;
 use super::link::Link;
-use crate::client::{Courier, Letter};
+use crate::client::{Circular, Courier, Letter, Mail, SessionId};
 use crate::drain::Plan;
 use crate::hub::{Hub, Kit};
 use crate::peer::Peer;
 use crate::session::{Fate, Phase, Session, Transport};
-use crate::turns::{Entry, Standing, Turns};
+use crate::turns::{Standing, Turns};
 use slab::Slab;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -21,6 +21,7 @@ const LAST_READS: usize = 4;
 enum Parcel {
     Join(usize),
     Mail(Letter),
+    Circular(Circular),
     Drain(Arc<Plan>),
 }
 
@@ -45,8 +46,8 @@ impl Courier for Post {
         self.send([Parcel::Mail(letter)]);
     }
 
-    fn deliver_all(&self, letters: Vec<Letter>) {
-        self.send(letters.into_iter().map(Parcel::Mail));
+    fn deliver_all(&self, circular: Circular) {
+        self.send([Parcel::Circular(circular)]);
     }
 }
 
@@ -234,11 +235,10 @@ impl Worker {
     fn handle_parcel(&mut self, parcel: Parcel, links: &mut [Link]) {
         match parcel {
             Parcel::Join(link) => self.join(link, links),
-            Parcel::Mail(Letter { slot, client, mail }) => {
-                if let Some(seat) = seat_of(&mut self.seats, (slot, client))
-                    && seat.session.handle_mail(&mut self.kit, mail, &mut links[seat.link])
-                {
-                    self.turns.list((slot, client), &mut seat.standing);
+            Parcel::Mail(Letter { to, mail }) => self.handle_mail(to, mail, links),
+            Parcel::Circular(Circular { copies, to }) => {
+                for to in to {
+                    self.handle_mail(to, copies.one(), links);
                 }
             }
             Parcel::Drain(plan) => {
@@ -254,6 +254,14 @@ impl Worker {
                     self.settle(slot, links);
                 }
             }
+        }
+    }
+
+    fn handle_mail(&mut self, to: SessionId, mail: Mail, links: &mut [Link]) {
+        if let Some(seat) = seat_of(&mut self.seats, to)
+            && seat.session.handle_mail(&mut self.kit, mail, &mut links[seat.link])
+        {
+            self.turns.list(to, &mut seat.standing);
         }
     }
 
@@ -298,11 +306,11 @@ impl Seat {
     }
 }
 
-fn seat_of(seats: &mut Slab<Seat>, (slot, id): Entry) -> Option<&mut Seat> {
+fn seat_of(seats: &mut Slab<Seat>, (slot, id): SessionId) -> Option<&mut Seat> {
     seats.get_mut(slot as usize).filter(|seat| seat.session.id() == id)
 }
 
-fn swells(seats: &mut Slab<Seat>, kit: &Kit, entry: Entry) -> Option<Instant> {
+fn swells(seats: &mut Slab<Seat>, kit: &Kit, entry: SessionId) -> Option<Instant> {
     let seat = seat_of(seats, entry)?;
     seat.standing.swells(&seat.session, kit)
 }
