@@ -28,7 +28,7 @@ pub(crate) struct Scenario {
     pub(crate) attack: Option<fn(&Stage) -> io::Result<()>>,
 }
 
-pub(crate) const SCENARIOS: [&Scenario; 33] = [
+pub(crate) const SCENARIOS: [&Scenario; 32] = [
     &opening::A1,
     &opening::A2,
     &opening::A4,
@@ -46,7 +46,6 @@ pub(crate) const SCENARIOS: [&Scenario; 33] = [
     &floods::D5,
     &floods::D7,
     &floods::D8,
-    &subscribers::D9,
     &link::E1,
     &life::E2,
     &life::E3,
