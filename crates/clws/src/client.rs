@@ -111,17 +111,41 @@ impl Copies {
     }
 }
 
-/// The same mail to several sessions of one worker, once for each time one stands there.
+/// The same mails, in this order, to several sessions of one worker, to each once for each time it
+/// stands there.
 #[derive(Debug)]
 pub(crate) struct Circular {
-    pub(crate) copies: Copies,
-    pub(crate) to: Vec<SessionId>,
+    mails: Vec<Copies>,
+    to: Vec<SessionId>,
 }
 
 impl Circular {
+    pub(crate) fn new(mail: Copies, to: Vec<SessionId>) -> Self {
+        Self { mails: vec![mail], to }
+    }
+
+    /// Adds the mails of `next`, if that goes to the same sessions, or gives it back. What many
+    /// clients get in quick succession then costs their addresses once, and each is looked up once.
+    pub(crate) fn join(&mut self, next: Self) -> Result<(), Self> {
+        if self.to != next.to {
+            return Err(next);
+        }
+        self.mails.extend(next.mails);
+        Ok(())
+    }
+
+    pub(crate) fn add(&mut self, to: SessionId) {
+        self.to.push(to);
+    }
+
+    pub(crate) fn letters(&self) -> impl Iterator<Item = (SessionId, Mail)> {
+        self.to.iter().flat_map(|to| self.mails.iter().map(|mail| (*to, mail.one())))
+    }
+
     /// The bytes of memory behind it, but for what counts itself.
     pub(crate) fn memory(&self) -> usize {
-        self.to.capacity() * size_of::<SessionId>()
+        let mails = self.mails.capacity() * size_of::<Copies>();
+        mails + self.to.capacity() * size_of::<SessionId>()
     }
 }
 
@@ -129,7 +153,7 @@ impl Circular {
 pub(crate) trait Courier: Send + Sync {
     fn deliver(&self, letter: Letter);
 
-    /// Brings it to all, and wakes the worker once at most.
+    /// Brings it to all of them, and wakes the worker once at most.
     fn deliver_all(&self, circular: Circular);
 }
 

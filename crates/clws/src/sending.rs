@@ -421,11 +421,11 @@ impl Rounds {
         if let Some((.., circular)) =
             known.find(|(one, of, _)| Arc::ptr_eq(one, courier) && *of == form)
         {
-            return circular.to.push(to);
+            return circular.add(to);
         }
         let mut addresses = Vec::with_capacity(self.expected.clamp(1, MAX_EXPECTED));
         addresses.push(to);
-        let circular = Circular { copies: copies.clone(), to: addresses };
+        let circular = Circular::new(copies.clone(), addresses);
         self.by_worker.push((Arc::clone(courier), form, circular));
     }
 
@@ -490,5 +490,22 @@ mod tests {
         }
         assert_eq!(encodings.made.len(), 4, "the history of a client is its own");
         assert!((15_000..25_000).contains(&total.bytes()), "{} bytes, once each", total.bytes());
+    }
+
+    #[test]
+    fn messages_to_the_same_clients_in_a_row_are_one_letter() {
+        let total = Arc::default();
+        let circular = |number: u8, last: u64| {
+            let frames = Counted::new(Box::from([number]), 1, &total);
+            Circular::new(Copies::Frames(Arc::new(frames)), vec![(0, 7), (3, last)])
+        };
+        let numbers = |circular: &Circular| -> Vec<_> {
+            circular.letters().map(|(to, mail)| (to.1, mail.frames().unwrap()[0])).collect()
+        };
+        let mut first = circular(1, 9);
+        assert!(first.join(circular(2, 9)).is_ok());
+        assert_eq!(numbers(&first), [(7, 1), (7, 2), (9, 1), (9, 2)], "in order for each");
+        let other = first.join(circular(3, 10)).unwrap_err();
+        assert_eq!(numbers(&other), [(7, 3), (10, 3)]);
     }
 }

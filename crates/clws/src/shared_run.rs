@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// Encoded frames that several clients get.
 pub(crate) type SharedFrames = Arc<Counted<Box<[u8]>>>;
 
+/// For so many more references there is room at least when a run grows.
+const MIN_GROWTH: usize = 8;
+
 #[derive(Debug, Default)]
 pub(crate) struct SharedRun {
     frames: VecDeque<SharedFrames>,
@@ -25,6 +28,10 @@ impl SharedRun {
     }
 
     pub(crate) fn push(&mut self, frames: SharedFrames) {
+        if self.frames.len() == self.frames.capacity() {
+            // Not twice as many: one more message to a crowd shall not double what each holds.
+            self.frames.reserve_exact((self.frames.len() / 4).max(MIN_GROWTH));
+        }
         self.frames.push_back(frames);
     }
 

@@ -192,10 +192,11 @@ fn a_message_to_many_keeps_its_place_among_others() {
             client.send_text(&line("before"));
         }
         send_text_to(&crowd.clients, &line("all"));
+        send_text_to(&crowd.clients, &line("once more"));
         for client in &crowd.clients {
             client.send_text(&line("after"));
         }
-        for what in ["before", "all", "after"] {
+        for what in ["before", "all", "once more", "after"] {
             crowd.hears(TEXT, line(what).as_bytes());
         }
     }

@@ -52,11 +52,16 @@ impl<L> Tray<L> {
         Self { letters: Some(Vec::new()), asleep: false }
     }
 
-    /// Takes letters in; whether the worker is to be woken.
-    fn put(&mut self, new: impl Iterator<Item = L>) -> bool {
+    /// Takes a letter in; whether the worker is to be woken.
+    fn put(&mut self, letter: L) -> bool {
         let Some(letters) = &mut self.letters else { return false };
-        letters.extend(new);
+        letters.push(letter);
         std::mem::take(&mut self.asleep)
+    }
+
+    /// The latest letter, which the worker will collect without being woken once more.
+    fn last(&mut self) -> Option<&mut L> {
+        self.letters.as_mut()?.last_mut()
     }
 
     fn fall_asleep(&mut self) -> bool {
@@ -97,19 +102,26 @@ impl Mailbox {
     }
 
     pub(super) fn post(&self, letter: Letter) {
-        self.post_all(std::iter::once(letter));
-    }
-
-    fn post_all(&self, new: impl Iterator<Item = Letter>) {
-        let mut added = 0;
         let mut inbox = self.lock();
-        let wake = inbox.tray.put(new.inspect(|letter| added += letter.memory()));
-        let waiting = inbox.charge.bytes() + added;
+        let waiting = inbox.charge.bytes() + letter.memory();
+        let wake = inbox.tray.put(letter);
         inbox.charge.set(waiting);
         drop(inbox);
         if wake {
             self.wake();
         }
+    }
+
+    /// Adds a circular to the last letter, if that goes to the same sessions, or gives it back.
+    fn join(&self, circular: client::Circular) -> Result<(), client::Circular> {
+        let mut inbox = self.lock();
+        let Some(Letter::Circular(last)) = inbox.tray.last() else { return Err(circular) };
+        let before = last.memory();
+        last.join(circular)?;
+        let more = last.memory() - before;
+        let waiting = inbox.charge.bytes() + more;
+        inbox.charge.set(waiting);
+        Ok(())
     }
 
     /// Has the worker take a turn soon, even if it is just about to sleep.
@@ -152,7 +164,9 @@ impl Courier for Mailbox {
     }
 
     fn deliver_all(&self, circular: client::Circular) {
-        self.post(Letter::Circular(circular));
+        if let Err(circular) = self.join(circular) {
+            self.post(Letter::Circular(circular));
+        }
     }
 }
 

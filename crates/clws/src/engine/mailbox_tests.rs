@@ -18,8 +18,8 @@ enum Worker {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Sender {
-    /// The batches it is going to post, the next one last.
-    batches: Vec<Vec<u8>>,
+    /// The letters it is going to post, the next one last.
+    letters: Vec<u8>,
     /// It was told to wake the worker, and has not yet.
     wakes: bool,
 }
@@ -28,7 +28,8 @@ struct Sender {
 /// is a step of its own, and a wait may end for a socket's sake.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Model {
-    tray: Tray<u8>,
+    /// Those of one sender are joined where they stand side by side, as circulars are.
+    tray: Tray<Vec<u8>>,
     worker: Worker,
     senders: Vec<Sender>,
     /// A wake that ends the worker's wait, now or later; many are one.
@@ -41,9 +42,9 @@ struct Model {
 }
 
 impl Model {
-    fn new(senders: &[&[&[u8]]], last: Option<u8>) -> Self {
-        let sender = |batches: &&[&[u8]]| Sender {
-            batches: batches.iter().rev().map(|batch| batch.to_vec()).collect(),
+    fn new(senders: &[&[u8]], last: Option<u8>) -> Self {
+        let sender = |letters: &&[u8]| Sender {
+            letters: letters.iter().rev().copied().collect(),
             wakes: false,
         };
         Self {
@@ -61,12 +62,15 @@ impl Model {
         let sender = &mut self.senders[index];
         if std::mem::take(&mut sender.wakes) {
             self.notified = true;
-        } else if let Some(batch) = sender.batches.pop() {
-            sender.wakes = self.tray.put(batch.into_iter());
+        } else if let Some(letter) = sender.letters.pop() {
+            if let Some(last) = self.tray.last().filter(|last| last[0] / 10 == letter / 10) {
+                return last.push(letter);
+            }
+            sender.wakes = self.tray.put(vec![letter]);
             self.told += usize::from(sender.wakes);
             let sleeps = matches!(self.worker, Worker::Asleep | Worker::Woken);
             assert!(sleeps || !sender.wakes, "a busy worker needs no wake: {self:#?}");
-            assert!(self.told <= 1, "one wake for a batch: {self:#?}");
+            assert!(self.told <= 1, "one wake for all: {self:#?}");
         }
     }
 
@@ -90,6 +94,7 @@ impl Model {
                 let mut batch = Vec::new();
                 self.tray.collect(&mut batch);
                 self.told = 0;
+                let batch = batch.concat();
                 self.collected.extend(&batch);
                 if self.last.is_some_and(|last| batch.contains(&last)) {
                     self.tray.letters = None;
@@ -112,7 +117,7 @@ impl Model {
             found.push(next);
         };
         for (index, sender) in self.senders.iter().enumerate() {
-            if sender.wakes || !sender.batches.is_empty() {
+            if sender.wakes || !sender.letters.is_empty() {
                 step(&|next| next.send(index));
             }
         }
@@ -142,7 +147,7 @@ fn explore(start: Model) -> Vec<Model> {
 
 #[test]
 fn no_letter_is_left_to_a_sleeping_worker() {
-    let senders: [&[&[u8]]; 3] = [&[&[1, 2], &[3]], &[&[11], &[12, 13]], &[&[21]]];
+    let senders: [&[u8]; 3] = [&[1, 2, 3], &[11, 12, 13], &[21]];
     for end in explore(Model::new(&senders, None)) {
         assert_eq!(end.worker, Worker::Asleep);
         assert_eq!(end.tray.letters, Some(Vec::new()), "{end:#?}");
@@ -153,7 +158,7 @@ fn no_letter_is_left_to_a_sleeping_worker() {
 
 #[test]
 fn what_comes_after_the_end_is_dropped_and_wakes_nobody() {
-    let senders: [&[&[u8]]; 2] = [&[&[1], &[9]], &[&[11], &[12]]];
+    let senders: [&[u8]; 2] = [&[1, 9], &[11, 12]];
     for end in explore(Model::new(&senders, Some(9))) {
         assert_eq!((end.worker, &end.tray.letters), (Worker::Ended, &None), "{end:#?}");
         assert!(end.collected.iter().filter(|one| **one < 10).eq(&[1, 9]), "{end:#?}");

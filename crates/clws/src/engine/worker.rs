@@ -266,9 +266,9 @@ impl Worker {
         match letter {
             Letter::Join(stream, peer, transport) => self.join(stream, peer, &transport),
             Letter::Mail(client::Letter { to, mail }) => self.handle_mail(to, mail),
-            Letter::Circular(client::Circular { copies, to }) => {
-                for to in to {
-                    self.handle_mail(to, copies.one());
+            Letter::Circular(circular) => {
+                for (to, mail) in circular.letters() {
+                    self.handle_mail(to, mail);
                 }
             }
             Letter::Drain(plan) => self.drain(plan),

@@ -47,7 +47,13 @@ impl Courier for Post {
     }
 
     fn deliver_all(&self, circular: Circular) {
-        self.send([Parcel::Circular(circular)]);
+        let mut parcels = self.0.lock().unwrap();
+        let Some(parcels) = &mut *parcels else { return };
+        let rest = match parcels.last_mut() {
+            Some(Parcel::Circular(last)) => last.join(circular),
+            _ => Err(circular),
+        };
+        parcels.extend(rest.err().map(Parcel::Circular));
     }
 }
 
@@ -236,9 +242,9 @@ impl Worker {
         match parcel {
             Parcel::Join(link) => self.join(link, links),
             Parcel::Mail(Letter { to, mail }) => self.handle_mail(to, mail, links),
-            Parcel::Circular(Circular { copies, to }) => {
-                for to in to {
-                    self.handle_mail(to, copies.one(), links);
+            Parcel::Circular(circular) => {
+                for (to, mail) in circular.letters() {
+                    self.handle_mail(to, mail, links);
                 }
             }
             Parcel::Drain(plan) => {
