@@ -138,8 +138,9 @@ impl Circular {
         self.to.push(to);
     }
 
-    pub(crate) fn letters(&self) -> impl Iterator<Item = (SessionId, Mail)> {
-        self.to.iter().flat_map(|to| self.mails.iter().map(|mail| (*to, mail.one())))
+    /// What each of the sessions gets.
+    pub(crate) fn rounds(&self) -> impl Iterator<Item = (SessionId, impl Iterator<Item = Mail>)> {
+        self.to.iter().map(|to| (*to, self.mails.iter().map(Copies::one)))
     }
 
     /// The bytes of memory behind it, but for what counts itself.

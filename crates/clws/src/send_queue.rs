@@ -143,6 +143,7 @@ impl SendQueue {
     }
 
     /// The buffer, for whole frames to be appended to, of so many bytes or about that.
+    #[inline]
     pub(crate) fn room(&mut self, bytes: usize) -> &mut Vec<u8> {
         self.end_run();
         if self.bytes.capacity() - self.bytes.len() < bytes {
@@ -152,7 +153,7 @@ impl SendQueue {
     }
 
     /// Makes what comes next stand behind the run.
-    #[inline]
+    #[inline(always)]
     fn end_run(&mut self) {
         if !self.run.is_empty() {
             self.move_run();
@@ -184,7 +185,6 @@ impl SendQueue {
 
     /// Drops what was written off the buffer's front, if that is much and at least one part in
     /// `parts` of it all: moving the rest then costs little for each byte that was written.
-    #[inline]
     fn drop_written(&mut self, parts: usize) {
         if self.written < COMPACT_MIN || self.written * parts < self.bytes.len() {
             return;
@@ -314,11 +314,11 @@ impl SendQueue {
         let own = self.bytes.get(self.written..).unwrap_or_default();
         match self.foreign.front() {
             None if self.run.is_empty() => Some(own),
-            None if own.is_empty() => self.run.contiguous(),
+            None => self.run.contiguous().filter(|_| own.is_empty()),
             Some(one) if own.is_empty() && one.range.len() == self.foreign_len => {
                 Some(one.slice(input))
             }
-            _ => None,
+            Some(_) => None,
         }
     }
 
@@ -373,8 +373,7 @@ impl SendQueue {
         let own = count.min(self.bytes.len() - self.written);
         self.written += own;
         if count > own {
-            self.foreign_len -= count - own;
-            self.shared -= self.run.advance(count - own);
+            self.advance_run(count - own);
         }
         if self.is_empty() {
             self.bytes.clear();
@@ -382,6 +381,12 @@ impl SendQueue {
         } else {
             self.drop_written(2);
         }
+    }
+
+    #[inline(never)]
+    fn advance_run(&mut self, count: usize) {
+        self.foreign_len -= count;
+        self.shared -= self.run.advance(count);
     }
 
     /// Copies what still refers to the receive buffer, before that is used again.
@@ -436,9 +441,9 @@ impl SendQueue {
         self.close.is_some() || self.overrun || self.pressed
     }
 
-    /// Whether its buffer is small enough to wait for the next client.
+    /// Whether an empty one is small enough to wait for the next client.
     pub(crate) fn is_reusable(&self, max: usize) -> bool {
-        self.bytes.capacity() <= max
+        self.memory() <= max
     }
 }
 

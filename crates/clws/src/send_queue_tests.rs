@@ -123,6 +123,7 @@ fn what_others_get_too_costs_a_slow_client_a_reference_and_no_copy() {
     let expected: Vec<u8> = (0..1000_u32).flat_map(|number| [number as u8; 1000]).collect();
     assert!(drain(&mut slow, &[], 777, &mut pool) == expected);
     assert_eq!((slow.shared(), slow.owned), (0, 0));
+    assert!(!slow.is_reusable(6000) && quick.is_reusable(1000), "its room is kept");
 }
 
 #[derive(Clone, Debug)]

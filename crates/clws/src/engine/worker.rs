@@ -22,6 +22,7 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use std::io;
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -265,21 +266,22 @@ impl Worker {
     fn handle_letter(&mut self, letter: Letter) {
         match letter {
             Letter::Join(stream, peer, transport) => self.join(stream, peer, &transport),
-            Letter::Mail(client::Letter { to, mail }) => self.handle_mail(to, mail),
+            Letter::Mail(client::Letter { to, mail }) => self.handle_mails(to, iter::once(mail)),
             Letter::Circular(circular) => {
-                for (to, mail) in circular.letters() {
-                    self.handle_mail(to, mail);
+                for (to, mails) in circular.rounds() {
+                    self.handle_mails(to, mails);
                 }
             }
             Letter::Drain(plan) => self.drain(plan),
         }
     }
 
-    fn handle_mail(&mut self, to: SessionId, mail: Mail) {
-        if let Some(seat) = seat_of(&mut self.seats, to)
-            && seat.session.handle_mail(&mut self.kit, mail, &mut &seat.stream)
-        {
-            self.turns.list(to, &mut seat.standing);
+    fn handle_mails(&mut self, to: SessionId, mails: impl Iterator<Item = Mail>) {
+        let Some(seat) = seat_of(&mut self.seats, to) else { return };
+        for mail in mails {
+            if seat.session.handle_mail(&mut self.kit, mail, &mut &seat.stream) {
+                self.turns.list(to, &mut seat.standing);
+            }
         }
     }
 

@@ -157,7 +157,7 @@ impl Courier for Post {
     }
 
     fn deliver_all(&self, circular: Circular) {
-        self.0.lock().unwrap().extend(circular.letters().map(|(_, mail)| mail));
+        self.0.lock().unwrap().extend(circular.rounds().flat_map(|(_, mails)| mails));
     }
 }
 

@@ -11,6 +11,7 @@ use crate::session::{Fate, Phase, Session, Transport};
 use crate::turns::{Standing, Turns};
 use slab::Slab;
 use std::io;
+use std::iter;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -241,10 +242,10 @@ impl Worker {
     fn handle_parcel(&mut self, parcel: Parcel, links: &mut [Link]) {
         match parcel {
             Parcel::Join(link) => self.join(link, links),
-            Parcel::Mail(Letter { to, mail }) => self.handle_mail(to, mail, links),
+            Parcel::Mail(Letter { to, mail }) => self.handle_mails(to, iter::once(mail), links),
             Parcel::Circular(circular) => {
-                for (to, mail) in circular.letters() {
-                    self.handle_mail(to, mail, links);
+                for (to, mails) in circular.rounds() {
+                    self.handle_mails(to, mails, links);
                 }
             }
             Parcel::Drain(plan) => {
@@ -263,11 +264,17 @@ impl Worker {
         }
     }
 
-    fn handle_mail(&mut self, to: SessionId, mail: Mail, links: &mut [Link]) {
-        if let Some(seat) = seat_of(&mut self.seats, to)
-            && seat.session.handle_mail(&mut self.kit, mail, &mut links[seat.link])
-        {
-            self.turns.list(to, &mut seat.standing);
+    fn handle_mails(
+        &mut self,
+        to: SessionId,
+        mails: impl Iterator<Item = Mail>,
+        links: &mut [Link],
+    ) {
+        let Some(seat) = seat_of(&mut self.seats, to) else { return };
+        for mail in mails {
+            if seat.session.handle_mail(&mut self.kit, mail, &mut links[seat.link]) {
+                self.turns.list(to, &mut seat.standing);
+            }
         }
     }
 
