@@ -83,6 +83,23 @@ struct Inbox {
     charge: Charge,
 }
 
+impl Inbox {
+    fn count(&mut self, bytes: usize) {
+        let waiting = self.charge.bytes() + bytes;
+        self.charge.set(waiting);
+    }
+
+    /// Adds a circular to the last letter, if that goes to the same sessions, or gives it back.
+    fn join(&mut self, circular: client::Circular) -> Result<(), client::Circular> {
+        let Some(Letter::Circular(last)) = self.tray.last() else { return Err(circular) };
+        let before = last.memory();
+        last.join(circular)?;
+        let added = last.memory() - before;
+        self.count(added);
+        Ok(())
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Mailbox {
     inbox: Mutex<Inbox>,
@@ -102,26 +119,16 @@ impl Mailbox {
     }
 
     pub(super) fn post(&self, letter: Letter) {
-        let mut inbox = self.lock();
-        let waiting = inbox.charge.bytes() + letter.memory();
+        self.put(self.lock(), letter);
+    }
+
+    fn put(&self, mut inbox: MutexGuard<'_, Inbox>, letter: Letter) {
+        inbox.count(letter.memory());
         let wake = inbox.tray.put(letter);
-        inbox.charge.set(waiting);
         drop(inbox);
         if wake {
             self.wake();
         }
-    }
-
-    /// Adds a circular to the last letter, if that goes to the same sessions, or gives it back.
-    fn join(&self, circular: client::Circular) -> Result<(), client::Circular> {
-        let mut inbox = self.lock();
-        let Some(Letter::Circular(last)) = inbox.tray.last() else { return Err(circular) };
-        let before = last.memory();
-        last.join(circular)?;
-        let more = last.memory() - before;
-        let waiting = inbox.charge.bytes() + more;
-        inbox.charge.set(waiting);
-        Ok(())
     }
 
     /// Has the worker take a turn soon, even if it is just about to sleep.
@@ -164,8 +171,9 @@ impl Courier for Mailbox {
     }
 
     fn deliver_all(&self, circular: client::Circular) {
-        if let Err(circular) = self.join(circular) {
-            self.post(Letter::Circular(circular));
+        let mut inbox = self.lock();
+        if let Err(circular) = inbox.join(circular) {
+            self.put(inbox, Letter::Circular(circular));
         }
     }
 }
