@@ -41,20 +41,20 @@ fn launch(plan: &Plan) -> Launch {
 }
 
 fn run_d1(plan: &Plan) -> Result<Outcome> {
-    let mut trial = Trial::begin(plan, "D1", &launch(plan))?;
-    let (left, growth, standing) = judge(&mut trial)?;
-    trial.push(Figure::at_most("growth", growth, 2.0, "MiB"));
-    trial.push(Figure::exactly("left by policy", left, 1.0));
-    trial.judge_return_from(standing);
-    Ok(trial.finish())
+    some_stop(plan, "D1", 1.0, 2.0)
 }
 
 fn run_d2(plan: &Plan) -> Result<Outcome> {
-    let mut trial = Trial::begin(plan, "D2", &launch(plan))?;
     let deaf = if plan.short { 20.0 } else { 1000.0 };
-    let (left, growth, standing) = judge(&mut trial)?;
     // They wait for the same messages, which are held once; each has its references to them.
-    trial.push(Figure::at_most("growth", growth, deaf / 64.0 + 8.0, "MiB"));
+    some_stop(plan, "D2", deaf, deaf / 64.0 + 8.0)
+}
+
+/// `most` bounds the growth, in MiB.
+fn some_stop(plan: &Plan, id: &'static str, deaf: f64, most: f64) -> Result<Outcome> {
+    let mut trial = Trial::begin(plan, id, &launch(plan))?;
+    let (left, growth, standing) = judge(&mut trial)?;
+    trial.push(Figure::at_most("growth", growth, most, "MiB"));
     trial.push(Figure::exactly("left by policy", left, deaf));
     trial.judge_return_from(standing);
     Ok(trial.finish())
