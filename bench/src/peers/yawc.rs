@@ -1,8 +1,7 @@
 //! An echo server on `yawc`, over its `hyper` upgrade.
 //!
 //! The buffers are those of its own comparisons, the pool what its documentation advises for
-//! connections without context takeover. Its DEFLATE is the one that this program is built with,
-//! the same as clws's.
+//! connections without context takeover. Its DEFLATE is the zlib-rs that this program is built with.
 
 use std::io::Result;
 use std::net::SocketAddr;

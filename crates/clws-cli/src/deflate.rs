@@ -35,7 +35,7 @@ pub(crate) struct Deflate {
 enum Takeover {
     /// Nobody's; every message stands alone
     None,
-    /// The server's, for at most 370 KiB
+    /// The server's, for 98 KiB at level 1, at most 370 KiB at others
     Server,
     /// The client's, for 47 KiB
     Client,

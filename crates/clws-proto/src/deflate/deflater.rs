@@ -1,5 +1,6 @@
 //! Compressing whole messages (RFC 7692 §7.2.1).
 
+use super::quick::Quick;
 use super::{MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 use flate2::{Compress, Compression, FlushCompress};
 
@@ -7,16 +8,24 @@ use flate2::{Compress, Compression, FlushCompress};
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// Room that a flush always fits into, so that none is repeated.
 const ROOM: usize = 64;
-/// What a deflater's stream allocates whatever its window: hash heads, symbols, pending output.
+/// What zlib's stream allocates whatever its window: hash heads, symbols, pending output.
 const FIXED_SIZE: usize = 244 * 1024;
 
 /// Compresses the messages of one direction.
 #[derive(Debug)]
 pub struct Deflater {
-    stream: Compress,
+    engine: Engine,
     window_bits: u8,
     /// There is history, or a message that was given up.
     used: bool,
+}
+
+#[derive(Debug)]
+enum Engine {
+    /// Level 1.
+    Quick(Quick),
+    /// The others.
+    Zlib(Compress),
 }
 
 impl Deflater {
@@ -24,9 +33,13 @@ impl Deflater {
     /// taken as the nearest. It allocates [`Self::memory`] bytes now and nothing later.
     pub fn new(level: u8, window_bits: u8) -> Self {
         let window_bits = window_bits.clamp(MIN_WINDOW_BITS, MAX_WINDOW_BITS);
-        let level = Compression::new(level.min(9).into());
-        let stream = Compress::new_with_window_bits(level, false, window_bits);
-        Self { stream, window_bits, used: false }
+        let engine = if level == 1 {
+            Engine::Quick(Quick::new(window_bits))
+        } else {
+            let level = Compression::new(level.min(9).into());
+            Engine::Zlib(Compress::new_with_window_bits(level, false, window_bits))
+        };
+        Self { engine, window_bits, used: false }
     }
 
     /// The window in bits of its size.
@@ -34,17 +47,23 @@ impl Deflater {
         self.window_bits
     }
 
-    /// The bytes it occupies, the same at all times, give or take a twentieth: from 246 KiB with a
-    /// window of 9 bits to 372 KiB with one of 15.
+    /// The bytes it occupies, the same at all times, give or take a twentieth: 98 KiB with level 1;
+    /// with the others from 246 KiB with a window of 9 bits to 372 KiB with one of 15.
     pub const fn memory(&self) -> usize {
-        size_of::<Self>() + FIXED_SIZE + (4 << self.window_bits)
+        let allocated = match self.engine {
+            Engine::Quick(_) => Quick::memory(),
+            Engine::Zlib(_) => FIXED_SIZE + (4 << self.window_bits),
+        };
+        size_of::<Self>() + allocated
     }
 
     /// Forgets the history.
     pub fn reset(&mut self) {
-        if self.used {
-            self.stream.reset();
-            self.used = false;
+        if std::mem::take(&mut self.used) {
+            match &mut self.engine {
+                Engine::Quick(quick) => quick.forget(),
+                Engine::Zlib(stream) => stream.reset(),
+            }
         }
     }
 
@@ -66,54 +85,56 @@ impl Deflater {
         }
         let start = out.len();
         let most = if takeover { usize::MAX } else { message.len() - 1 };
-        let done = self.compress(message, start, most, out);
+        self.used = true;
+        let done = match &mut self.engine {
+            Engine::Quick(quick) => quick.deflate(message, takeover, most, out),
+            Engine::Zlib(stream) => {
+                compress(stream, message, most, out) || {
+                    give_up(stream, out);
+                    false
+                }
+            }
+        };
         if !done {
-            self.give_up(out);
             out.truncate(start);
             self.reset();
         }
         done
     }
+}
 
-    /// Ends the block a message was given up in: zlib-rs 0.6 takes an open block over a reset and
-    /// then panics in a later message.
-    fn give_up(&mut self, out: &mut Vec<u8>) {
-        loop {
-            out.reserve(ROOM);
-            let failed = self.stream.compress_vec(&[], out, FlushCompress::Sync).is_err();
-            if failed || out.len() < out.capacity() {
-                return;
-            }
+/// Ends the block a message was given up in: zlib-rs 0.6 takes an open block over a reset and then
+/// panics in a later message.
+fn give_up(stream: &mut Compress, out: &mut Vec<u8>) {
+    loop {
+        out.reserve(ROOM);
+        let failed = stream.compress_vec(&[], out, FlushCompress::Sync).is_err();
+        if failed || out.len() < out.capacity() {
+            return;
         }
     }
+}
 
-    /// Compresses and flushes; `false` when it failed or more than `most` bytes came out.
-    fn compress(
-        &mut self,
-        mut message: &[u8],
-        start: usize,
-        most: usize,
-        out: &mut Vec<u8>,
-    ) -> bool {
-        self.used = true;
-        loop {
-            out.reserve(message.len() / 4 + ROOM);
-            let read = self.stream.total_in();
-            if self.stream.compress_vec(message, out, FlushCompress::Sync).is_err() {
-                return false;
-            }
-            let used = (self.stream.total_in() - read) as usize;
-            message = message.get(used..).unwrap_or_default();
-            let made = out.len() - start;
-            if message.is_empty() && out.len() < out.capacity() {
-                let body = made.saturating_sub(TAIL.len());
-                let whole = out.ends_with(&TAIL) && body <= most;
-                out.truncate(start + body);
-                return whole;
-            }
-            if made.saturating_sub(TAIL.len()) > most {
-                return false;
-            }
+/// Compresses and flushes; `false` when it failed or more than `most` bytes came out.
+fn compress(stream: &mut Compress, mut message: &[u8], most: usize, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    loop {
+        out.reserve(message.len() / 4 + ROOM);
+        let read = stream.total_in();
+        if stream.compress_vec(message, out, FlushCompress::Sync).is_err() {
+            return false;
+        }
+        let used = (stream.total_in() - read) as usize;
+        message = message.get(used..).unwrap_or_default();
+        let made = out.len() - start;
+        if message.is_empty() && out.len() < out.capacity() {
+            let body = made.saturating_sub(TAIL.len());
+            let whole = out.ends_with(&TAIL) && body <= most;
+            out.truncate(start + body);
+            return whole;
+        }
+        if made.saturating_sub(TAIL.len()) > most {
+            return false;
         }
     }
 }

@@ -8,9 +8,11 @@
 
 mod codecs;
 mod deflater;
+mod fixed;
 mod inflater;
 mod negotiate;
 mod params;
+mod quick;
 
 pub use codecs::{Codecs, Contexts};
 pub use deflater::Deflater;
@@ -41,7 +43,7 @@ pub struct DeflateConfig {
     pub min_size: usize,
     /// Whether the server's compressor begins every message anew (§7.1.1.1).
     ///
-    /// Without it each connection keeps a [`Deflater`], about 370 KiB.
+    /// Without it each connection keeps a [`Deflater`]: 98 KiB at level 1, about 370 KiB at others.
     pub server_no_context_takeover: bool,
     /// Whether the client's compressor begins every message anew (§7.1.1.2).
     ///
