@@ -93,8 +93,8 @@ pub(super) struct Block<'a> {
     out: &'a mut Vec<u8>,
 }
 
-/// Where a block's bytes are gathered; it keeps nothing between blocks.
-pub(super) type Buffer = [u8; BUFFER + 8];
+/// Where a block's bytes are gathered.
+type Buffer = [u8; BUFFER + 8];
 pub(super) const EMPTY_BUFFER: Buffer = [0; BUFFER + 8];
 
 impl<'a> Block<'a> {

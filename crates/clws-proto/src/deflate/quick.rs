@@ -3,12 +3,12 @@
 //! One candidate for each position, from a table of hashes, and the fixed Huffman codes, as
 //! zlib's fastest level does it and with the same size of output. What is different is the cost of
 //! a message: a table that suits its length is cleared, not 128 KiB; and that of a connection that
-//! keeps its history: about 100 KiB instead of 370.
+//! keeps its history: 96 KiB instead of 370.
 //!
 //! A wrong guess of the processor costs as much as looking at ten positions. So [`BATCH`]
 //! positions are looked at without a branch, and only then it is asked whether one had a match.
 
-use super::fixed::{Block, Buffer, EMPTY_BUFFER, MAX_MATCH};
+use super::fixed::{Block, EMPTY_BUFFER, MAX_MATCH};
 
 /// The bytes a position is a candidate for: those of the history and those to be compressed, half
 /// each. A position modulo this is an index and fits into the table.
@@ -22,15 +22,18 @@ const BATCH: usize = 4;
 const LAST: usize = BATCH + 8;
 const TABLE_BITS: u32 = 14;
 const MIN_TABLE_BITS: u32 = 10;
-/// Bytes that are hashed: one more than a match must have, for fewer but longer matches.
-const HASHED: u32 = 5;
+/// Bytes that are hashed, more than the four a match must have: matches are fewer but longer, which
+/// makes little difference to the size where there is much to refer to.
+const HASHED: u32 = 7;
+/// The same for a message that stands alone and is shorter than [`SHORT`] bytes.
+const HASHED_IF_SHORT: u32 = 5;
+const SHORT: usize = 4096;
 
 /// The compressor's memory: the last 32 KiB and where in them to look.
 #[derive(Debug)]
 pub(super) struct Quick {
     ring: Box<Ring>,
     table: Box<[u16; 1 << TABLE_BITS]>,
-    buffer: Box<Buffer>,
     /// Where the next message begins.
     position: usize,
     window: usize,
@@ -46,7 +49,6 @@ impl Quick {
         Self {
             ring: boxed(),
             table: boxed(),
-            buffer: Box::new(EMPTY_BUFFER),
             position: 0,
             window: 1 << window_bits,
             forgotten: false,
@@ -55,13 +57,14 @@ impl Quick {
 
     /// What it has allocated, in bytes.
     pub(super) const fn memory() -> usize {
-        size_of::<Ring>() + size_of::<[u16; 1 << TABLE_BITS]>() + size_of::<Buffer>()
+        size_of::<Ring>() + size_of::<[u16; 1 << TABLE_BITS]>()
     }
 
     /// Appends the compressed message, without the four bytes that RFC 7692 §7.2.1 takes off;
     /// `false` when more than `most` bytes came out, which are then in `out`, not all of them.
     ///
-    /// With `takeover` the messages before, which had it too, are its history.
+    /// With `takeover` the messages before, which had it too, are its history, back to one that had
+    /// not.
     pub(super) fn deflate(
         &mut self,
         message: &[u8],
@@ -71,14 +74,33 @@ impl Quick {
     ) -> bool {
         let bits = if takeover { TABLE_BITS } else { table_bits(message.len()) };
         if !takeover || self.forgotten {
-            self.reset(bits);
+            self.position = 0;
+            // A zero stands for the first position, which every other one may refer to.
+            self.table[..1 << bits].fill(0);
         }
+        // The rest of the table may be older than this message.
+        self.forgotten = !takeover;
+        if takeover || message.len() >= SHORT {
+            self.block::<HASHED>(message, bits, most, out)
+        } else {
+            self.block::<HASHED_IF_SHORT>(message, bits, most, out)
+        }
+    }
+
+    fn block<const BYTES: u32>(
+        &mut self,
+        message: &[u8],
+        bits: u32,
+        most: usize,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let most = out.len().saturating_add(most);
-        let mut block = Block::new(&mut self.buffer, out);
+        let mut buffer = EMPTY_BUFFER;
+        let mut block = Block::new(&mut buffer, out);
         for segment in message.chunks(SEGMENT) {
             store(&mut self.ring, self.position, segment);
             let end = self.position + segment.len();
-            let table = Table { places: &mut self.table, bits };
+            let table = Table::<BYTES> { places: &mut self.table, bits };
             block = search(&self.ring, table, self.window, self.position..end, block);
             self.position = end;
             if block.bytes() > most {
@@ -92,14 +114,6 @@ impl Quick {
     /// Forgets the history; it costs nothing before the next message.
     pub(super) fn forget(&mut self) {
         self.forgotten = true;
-    }
-
-    /// Clears what a table of so many bits uses: a zero stands for the first position, which every
-    /// other one may refer to.
-    fn reset(&mut self, bits: u32) {
-        self.position = 0;
-        self.forgotten = false;
-        self.table[..1 << bits].fill(0);
     }
 }
 
@@ -137,25 +151,26 @@ fn load16(ring: &Ring, position: usize) -> u128 {
     u128::from_le_bytes(ring[start..start + 16].try_into().unwrap_or_default())
 }
 
-/// By hash, of so many bits, the last position that had it, modulo [`SIZE`].
-struct Table<'a> {
+/// By the hash of so many bytes, the last position that had it, modulo [`SIZE`].
+struct Table<'a, const BYTES: u32> {
     places: &'a mut [u16; 1 << TABLE_BITS],
+    /// Bits of a hash.
     bits: u32,
 }
 
-impl Table<'_> {
+impl<const BYTES: u32> Table<'_, BYTES> {
     #[inline(always)]
     fn place(&mut self, bytes: u64) -> &mut u16 {
-        let hash = (bytes << (64 - 8 * HASHED)).wrapping_mul(0x9e37_79b1_85eb_ca87);
+        let hash = (bytes << (64 - 8 * BYTES)).wrapping_mul(0x9e37_79b1_85eb_ca87);
         let hash = (hash >> ((64 - self.bits) % 64)) as usize;
         &mut self.places[hash % (1 << TABLE_BITS)]
     }
 }
 
 /// Writes the symbols of what stands in the ring at `positions`.
-fn search<'a>(
+fn search<'a, const BYTES: u32>(
     ring: &Ring,
-    mut table: Table<'_>,
+    mut table: Table<'_, BYTES>,
     window: usize,
     positions: std::ops::Range<usize>,
     mut block: Block<'a>,
@@ -167,29 +182,37 @@ fn search<'a>(
     while at < last {
         let mut matches = 0_u32;
         let mut distances = [0_u16; BATCH];
-        for (index, slot) in distances.iter_mut().enumerate() {
+        let mut differs = [0_u64; BATCH];
+        for index in 0..BATCH {
             let at = at + index;
             let bytes = load8(ring, at);
             let place = table.place(bytes);
             let distance = (at as u16).wrapping_sub(*place);
             *place = at as u16;
-            *slot = distance;
-            let distance = usize::from(distance);
-            let candidate = load8(ring, at.wrapping_sub(distance));
-            // A distance of zero is one too far.
-            let near = distance.wrapping_sub(1) < window;
-            let same = (candidate ^ bytes) as u32 == 0;
-            matches |= u32::from(near & same) << index;
+            distances[index] = distance;
+            differs[index] = load8(ring, at.wrapping_sub(usize::from(distance))) ^ bytes;
+            matches |= u32::from(differs[index] as u32 == 0) << index;
+        }
+        // What is too far back is rare; so is a distance of zero, which is one too far.
+        let mut index = matches.trailing_zeros() as usize % BATCH;
+        while matches != 0 && usize::from(distances[index]).wrapping_sub(1) >= window {
+            matches &= matches - 1;
+            index = matches.trailing_zeros() as usize % BATCH;
         }
         if matches == 0 {
             // The longer nothing was found, the fewer positions are looked at.
             at += BATCH + (at - written) / 32;
             continue;
         }
-        let index = matches.trailing_zeros() as usize % BATCH;
         at += index;
         let distance = usize::from(distances[index]);
-        let length = common(ring, at, at.wrapping_sub(distance)).min(end - at);
+        let differs = differs[index];
+        let length = if differs == 0 {
+            common(ring, at, at.wrapping_sub(distance), 8)
+        } else {
+            (differs.trailing_zeros() / 8) as usize
+        };
+        let length = length.min(end - at);
         block.run(written, at, |from| load8(ring, from));
         block.copy(length, distance);
         at += length;
@@ -199,19 +222,19 @@ fn search<'a>(
     block
 }
 
-/// How many bytes are the same at two positions, [`MAX_MATCH`] at most.
+/// How many bytes are the same at two positions, [`MAX_MATCH`] at most, where the first `length`
+/// are known to be.
 #[inline(always)]
-fn common(ring: &Ring, one: usize, other: usize) -> usize {
-    let differs = load16(ring, one) ^ load16(ring, other);
+fn common(ring: &Ring, one: usize, other: usize, length: usize) -> usize {
+    let differs = load16(ring, one + length) ^ load16(ring, other.wrapping_add(length));
     if differs == 0 {
-        return longer(ring, one, other);
+        return common_beyond(ring, one, other, length + 16);
     }
-    (differs.trailing_zeros() / 8) as usize
+    length + (differs.trailing_zeros() / 8) as usize
 }
 
 #[inline(never)]
-fn longer(ring: &Ring, one: usize, other: usize) -> usize {
-    let mut length = 16;
+fn common_beyond(ring: &Ring, one: usize, other: usize, mut length: usize) -> usize {
     while length < MAX_MATCH {
         let differs = load16(ring, one + length) ^ load16(ring, other.wrapping_add(length));
         length += (differs.trailing_zeros() / 8) as usize;
