@@ -24,8 +24,8 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// The longest stream, in bytes: beyond the bytes that any message may take on the wire.
 const MAX_STREAM: usize = 96 * 1024;
-/// What a connection may keep besides its message: an inflater, the chunk that is inflated into,
-/// a control frame and small structures.
+/// What a connection may keep besides its message and an inflater: a control frame and small
+/// structures.
 const BESIDES: usize = 2 * CHUNK;
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 

@@ -35,9 +35,9 @@ pub(crate) struct Deflate {
 enum Takeover {
     /// Nobody's; every message stands alone
     None,
-    /// The server's, for 98 KiB at level 1, at most 370 KiB at others
+    /// The server's, for 96 KiB at level 1, at most 370 KiB at others
     Server,
-    /// The client's, for 47 KiB
+    /// The client's, for 64 KiB
     Client,
     /// Those of both
     Both,

@@ -1,7 +1,8 @@
 //! RFC 7692 §7.2.1: what is compressed here comes out there, for every window, level and size.
 
 use clws_proto::deflate::{
-    Agreed, Codecs, Contexts, DeflateConfig, Deflater, Side, accept_response, negotiate, offer,
+    Agreed, Codecs, Contexts, DeflateConfig, Deflater, Inflater, Side, accept_response, negotiate,
+    offer,
 };
 use clws_proto::error::ProtocolError::{InvalidDeflate, MessageTooBig};
 use proptest::prelude::*;
@@ -271,6 +272,32 @@ fn a_deflater_serves_on_after_messages_it_gave_up() {
             let shrunk = deflater.deflate(&message, false, &mut out);
             assert_eq!(shrunk, !out.is_empty(), "level {level}, round {round}");
             assert!(shrunk || round % 3 != 1, "level {level}, round {round}");
+        }
+    }
+}
+
+/// A message that stands alone clears as much of the table of hashes as it uses; what one with
+/// takeover then finds in the rest must not be taken for history.
+#[test]
+fn takeover_may_come_and_go_between_messages() {
+    for level in [1, 6] {
+        let (mut deflater, mut inflater) = (Deflater::new(level, 15), Inflater::new());
+        for round in 0..200 {
+            let takeover = round % 3 != 1;
+            // Short enough alone for a small table, and long enough with others to wrap around.
+            let size = if takeover { 10_000 + (round * 7919) % 50_000 } else { 1_200 };
+            let message = sample(size, 10, (round % 5) as u64);
+            let mut payload = Vec::new();
+            if !deflater.deflate(&message, takeover, &mut payload) {
+                continue;
+            }
+            let mut out = Vec::new();
+            let result = inflater.inflate(&payload, true, 100_000, |part| {
+                out.extend_from_slice(part);
+                Ok(())
+            });
+            assert_eq!(result, Ok(()), "level {level}, round {round}");
+            assert!(out == message, "level {level}, round {round}");
         }
     }
 }

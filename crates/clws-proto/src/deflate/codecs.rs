@@ -1,9 +1,10 @@
 //! Who owns inflaters and deflaters: the worker, except where a connection must keep its own.
 
-use super::{Agreed, CHUNK, Deflater, Inflater, MIN_WINDOW_BITS, Side};
+use super::decoder::Block;
+use super::{Agreed, Deflater, Inflater, MIN_WINDOW_BITS, Side};
 use crate::error::ProtocolError;
 
-/// Spare inflaters and deflaters, and the chunk that is inflated into.
+/// Spare inflaters and deflaters.
 ///
 /// It belongs to a worker. Where no context takeover was agreed, connections borrow from it for
 /// one message; what they give back has forgotten whose data it saw.
@@ -11,8 +12,9 @@ use crate::error::ProtocolError;
 #[expect(clippy::vec_box, reason = "the boxes move to connections and back as they are")]
 pub struct Codecs {
     level: u8,
-    chunk: Box<[u8; CHUNK]>,
     inflaters: Vec<Box<Inflater>>,
+    /// What inflaters that belong to connections are lent for a message.
+    block: Option<Box<Block>>,
     deflaters: Vec<Box<Deflater>>,
     /// How many of each were not lent since [`Self::retire`].
     idle: (usize, usize),
@@ -21,12 +23,11 @@ pub struct Codecs {
 }
 
 impl Codecs {
-    /// Compresses at `level`, 0 to 9, and keeps spares of at most `max_kept` bytes; 1 MiB serves a
-    /// worker well. [`CHUNK`] bytes are allocated besides.
+    /// Compresses at `level`, 0 to 9, and keeps spares of at most `max_kept` bytes, and 11 KiB
+    /// besides; 1 MiB serves a worker well.
     pub fn new(level: u8, max_kept: usize) -> Self {
-        let chunk = Box::new([0; CHUNK]);
         let (inflaters, deflaters) = (Vec::new(), Vec::new());
-        Self { level, chunk, inflaters, deflaters, idle: (0, 0), kept: 0, max_kept }
+        Self { level, inflaters, block: None, deflaters, idle: (0, 0), kept: 0, max_kept }
     }
 
     /// The bytes of the spares it keeps now.
@@ -149,7 +150,7 @@ impl Contexts {
         sink: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<(), ProtocolError> {
         let done = fin && !self.inflate_takeover;
-        self.lend(codecs, done, |inflater, chunk| inflater.inflate(piece, fin, limit, chunk, sink))
+        self.lend(codecs, done, |inflater| inflater.inflate(piece, fin, limit, sink))
     }
 
     /// Inflates as much of a piece as is allowed: [`Inflater::inflate_some`]. After an error
@@ -162,9 +163,7 @@ impl Contexts {
         codecs: &mut Codecs,
         sink: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<usize, ProtocolError> {
-        self.lend(codecs, false, |inflater, chunk| {
-            inflater.inflate_some(piece, limit, allowance, chunk, sink)
-        })
+        self.lend(codecs, false, |inflater| inflater.inflate_some(piece, limit, allowance, sink))
     }
 
     /// Lends `work` an inflater, which goes back when it is `done` or has failed.
@@ -172,13 +171,15 @@ impl Contexts {
         &mut self,
         codecs: &mut Codecs,
         done: bool,
-        work: impl FnOnce(&mut Inflater, &mut [u8; CHUNK]) -> Result<T, ProtocolError>,
+        work: impl FnOnce(&mut Inflater) -> Result<T, ProtocolError>,
     ) -> Result<T, ProtocolError> {
         let mut inflater = self.inflater.take().unwrap_or_else(|| codecs.take_inflater());
-        let result = work(&mut inflater, &mut codecs.chunk);
+        inflater.borrow(&mut codecs.block);
+        let result = work(&mut inflater);
         if done || result.is_err() {
             codecs.give_inflater(inflater);
         } else {
+            inflater.give_back(&mut codecs.block);
             self.inflater = Some(inflater);
         }
         result

@@ -1,30 +1,25 @@
 //! Inflating a peer's messages, piece by piece and under a limit (RFC 7692 §7.2.2).
 
+use super::decoder::{Block, Decoder, Pause};
 use crate::error::ProtocolError;
-use flate2::{Decompress, FlushDecompress, Status};
 
 /// What is inflated at once, in bytes: small enough for the first-level cache.
 pub const CHUNK: usize = 16 * 1024;
-/// What an inflater's stream allocates: a 32 KiB window and the code tables.
-const STREAM_SIZE: usize = 46 * 1024;
 /// Bytes on the wire that every message may spend beyond its share, whatever its limit.
 const LEAST_OVERHEAD: u64 = 64 * 1024;
 
-/// What the sender left out of the message (§7.2.1), then two empty blocks.
-///
-/// The blocks change nothing where a message ended as it should. Where it was cut inside a block
-/// they come out as data or as an error, which is how the cut is noticed.
-const TAIL: [u8; 14] = [0, 0, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0xff, 0xff];
+/// What the sender left out of the message (§7.2.1): the rest of an empty stored block.
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// Inflates the messages of one direction; its window is always 32 KiB.
 ///
 /// A peer that agreed on a smaller window is inflated all the same.
 #[derive(Debug)]
 pub struct Inflater {
-    stream: Decompress,
+    decoder: Decoder,
     consumed: u64,
     produced: u64,
-    /// Nothing came since the message began, or since a block with BFINAL ended.
+    /// Nothing came since the message began.
     fresh: bool,
 }
 
@@ -37,24 +32,42 @@ impl Default for Inflater {
 impl Inflater {
     /// An inflater without history. It allocates [`Self::memory`] bytes now and nothing later.
     pub fn new() -> Self {
-        let stream = Decompress::new_with_window_bits(false, super::MAX_WINDOW_BITS);
-        Self { stream, consumed: 0, produced: 0, fresh: true }
+        Self { decoder: Decoder::new(), consumed: 0, produced: 0, fresh: true }
     }
 
     /// Forgets the history and an unfinished message.
     pub fn reset(&mut self) {
-        // Only with the largest window does this reuse the memory.
-        self.stream.reset(false);
+        self.decoder.reset();
         self.begin();
     }
 
-    /// The bytes it occupies, the same at all times, give or take a twentieth.
-    pub const fn memory(&self) -> usize {
-        size_of::<Self>() + STREAM_SIZE
+    /// The bytes it occupies, the same at all times: 75 KiB, or 64 KiB where a [`Codecs`] lends it
+    /// the rest for a message.
+    ///
+    /// [`Codecs`]: super::Codecs
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.decoder.memory()
     }
 
-    /// Inflates a piece of a message into `chunk` and hands `sink` what came out, at most
-    /// [`CHUNK`] bytes at a time; `fin` says that the message ends with this piece.
+    /// Takes what it needs for a message, if it has not got it.
+    pub(super) fn borrow(&mut self, spare: &mut Option<Box<Block>>) {
+        let block = self.decoder.block();
+        if block.is_none() {
+            *block = spare.take();
+        }
+    }
+
+    /// Gives it back unless a message is unfinished.
+    pub(super) fn give_back(&mut self, spare: &mut Option<Box<Block>>) {
+        if self.fresh
+            && let Some(block) = self.decoder.block().take()
+        {
+            spare.get_or_insert(block);
+        }
+    }
+
+    /// Inflates a piece of a message and hands `sink` what came out, [`CHUNK`] bytes at a time
+    /// or up to 260 more; `fin` says that the message ends with this piece.
     ///
     /// `limit` bounds the whole message in bytes; at most one byte more is inflated, and none of
     /// the excess reaches the sink. Afterwards the history is kept for the next message: call
@@ -69,11 +82,10 @@ impl Inflater {
         piece: &[u8],
         fin: bool,
         limit: u64,
-        chunk: &mut [u8; CHUNK],
         sink: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<(), ProtocolError> {
-        self.inflate_some(piece, limit, &mut { u64::MAX }, chunk, sink)?;
-        if fin { self.finish(chunk) } else { Ok(()) }
+        self.inflate_some(piece, limit, &mut { u64::MAX }, sink)?;
+        if fin { self.finish() } else { Ok(()) }
     }
 
     /// As [`Self::inflate`], but stops where `allowance` bytes came out, and says how many bytes
@@ -91,7 +103,6 @@ impl Inflater {
         piece: &[u8],
         limit: u64,
         allowance: &mut u64,
-        chunk: &mut [u8; CHUNK],
         mut sink: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<usize, ProtocolError> {
         let most = limit.saturating_add(limit / 8).saturating_add(LEAST_OVERHEAD);
@@ -99,7 +110,7 @@ impl Inflater {
         let (piece, excess) = piece.split_at_checked(room).unwrap_or_default();
         // Whatever is wrong with the bytes before those in excess counts first, as it would if they
         // had come by themselves.
-        let used = self.feed(piece, limit, allowance, chunk, &mut sink)?;
+        let used = self.feed(piece, limit, allowance, &mut sink)?;
         self.consumed += used as u64;
         if used == piece.len() && !excess.is_empty() {
             return Err(ProtocolError::MessageTooBig);
@@ -112,48 +123,40 @@ impl Inflater {
         mut piece: &[u8],
         limit: u64,
         allowance: &mut u64,
-        chunk: &mut [u8; CHUNK],
         sink: &mut impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<usize, ProtocolError> {
         let total = piece.len();
+        self.fresh &= piece.is_empty();
         let mut more = total > 0;
         while more {
             if *allowance == 0 && !piece.is_empty() {
-                return Ok(total - piece.len());
+                break;
             }
             let left = limit.saturating_sub(self.produced);
-            let room = left.saturating_add(1).min(CHUNK as u64) as usize;
-            let out = chunk.get_mut(..room).unwrap_or_default();
-            self.fresh = false;
-            let (used, made, status) = self.step(piece, out);
-            piece = piece.get(used..).unwrap_or_default();
-            *allowance = allowance.saturating_sub(made as u64);
+            let most = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1);
+            let paused = self.decoder.read(&mut piece, CHUNK, most);
+            let made = self.decoder.made();
+            *allowance = allowance.saturating_sub(made.len() as u64);
             // What came out before a fault is judged before it, so that the verdict does not
             // depend on how the piece was cut.
-            let kept = (made as u64).min(left);
-            sink(out.get(..kept as usize).unwrap_or_default())?;
-            self.produced += kept;
-            if made as u64 > left {
+            let kept = made.get(..left as usize).unwrap_or(made);
+            sink(kept)?;
+            self.produced += kept.len() as u64;
+            if kept.len() < made.len() {
                 return Err(ProtocolError::MessageTooBig);
             }
-            more = if status? == Status::StreamEnd {
-                // BFINAL ends a DEFLATE stream, not the message (§7.2.3.4).
-                self.stream.reset(false);
-                self.fresh = true;
-                !piece.is_empty()
-            } else {
-                made == room
-            };
+            more = paused.map_err(|_| ProtocolError::InvalidDeflate)? == Pause::Full;
         }
-        if piece.is_empty() { Ok(total) } else { Err(ProtocolError::InvalidDeflate) }
+        Ok(total - piece.len())
     }
 
-    fn finish(&mut self, chunk: &mut [u8; CHUNK]) -> Result<(), ProtocolError> {
-        // A message that is empty on the wire, or ends with BFINAL and without the octet after it,
-        // is not as it should be but leaves no doubt.
-        if !self.fresh {
-            let (_, made, status) = self.step(&TAIL, chunk);
-            if made > 0 || status? == Status::StreamEnd {
+    /// Ends the message where it must end: behind the header of an empty stored block, or, which
+    /// is not as it should be but leaves no doubt, before all blocks or behind one with BFINAL.
+    fn finish(&mut self) -> Result<(), ProtocolError> {
+        if !self.fresh && !self.decoder.ended() {
+            let read = self.decoder.read(&mut &TAIL[..], 1, 1);
+            if read.is_err() || !self.decoder.made().is_empty() || !self.decoder.is_between_blocks()
+            {
                 return Err(ProtocolError::InvalidDeflate);
             }
         }
@@ -163,18 +166,5 @@ impl Inflater {
 
     fn begin(&mut self) {
         (self.consumed, self.produced, self.fresh) = (0, 0, true);
-    }
-
-    /// One call of the stream: the bytes used, the bytes made, and what it says after those.
-    fn step(
-        &mut self,
-        piece: &[u8],
-        out: &mut [u8],
-    ) -> (usize, usize, Result<Status, ProtocolError>) {
-        let (read, written) = (self.stream.total_in(), self.stream.total_out());
-        let status = self.stream.decompress(piece, out, FlushDecompress::Sync);
-        let used = self.stream.total_in() - read;
-        let made = self.stream.total_out() - written;
-        (used as usize, made as usize, status.map_err(|_| ProtocolError::InvalidDeflate))
     }
 }
