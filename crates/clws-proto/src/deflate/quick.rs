@@ -17,7 +17,7 @@ const SEGMENT: usize = SIZE / 2;
 /// Bytes behind the ring that repeat its beginning, for loads across the end.
 const MIRROR: usize = 16;
 /// Positions looked at together, a power of two.
-const BATCH: usize = 4;
+const BATCH: usize = 8;
 /// Where a segment ends no matches are looked for: loads would go beyond it.
 const LAST: usize = BATCH + 8;
 const TABLE_BITS: u32 = 14;
@@ -193,7 +193,8 @@ fn search<'a, const BYTES: u32>(
             differs[index] = load8(ring, at.wrapping_sub(usize::from(distance))) ^ bytes;
             matches |= u32::from(differs[index] as u32 == 0) << index;
         }
-        // What is too far back is rare; so is a distance of zero, which is one too far.
+        // What is too far back is rare. A position that is looked at again, behind a match shorter
+        // than the batch, finds itself: a distance of zero is one too far.
         let mut index = matches.trailing_zeros() as usize % BATCH;
         while matches != 0 && usize::from(distances[index]).wrapping_sub(1) >= window {
             matches &= matches - 1;
