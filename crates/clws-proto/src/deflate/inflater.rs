@@ -132,14 +132,13 @@ impl Inflater {
             if *allowance == 0 && !piece.is_empty() {
                 break;
             }
-            let left = limit.saturating_sub(self.produced);
-            let most = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1);
-            let paused = self.decoder.read(&mut piece, CHUNK, most);
+            let left = usize::try_from(limit.saturating_sub(self.produced)).unwrap_or(usize::MAX);
+            let paused = self.decoder.read(&mut piece, CHUNK, left.saturating_add(1));
             let made = self.decoder.made();
             *allowance = allowance.saturating_sub(made.len() as u64);
             // What came out before a fault is judged before it, so that the verdict does not
             // depend on how the piece was cut.
-            let kept = made.get(..left as usize).unwrap_or(made);
+            let kept = made.get(..left).unwrap_or(made);
             sink(kept)?;
             self.produced += kept.len() as u64;
             if kept.len() < made.len() {
