@@ -1,7 +1,8 @@
 //! The `idle` measurement: what a server's process grows by per idle client.
 //!
-//! Measured twice: after the opening handshakes, and after every client exchanged one message, when
-//! buffers that are kept show. The kernel's socket buffers belong to no process and are not in it.
+//! Measured three times: after the opening handshakes; after every client exchanged one message,
+//! when buffers that are kept show; and some seconds later, when those may be gone that are kept for
+//! a next message soon. The kernel's socket buffers belong to no process and are not in it.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
@@ -24,6 +25,8 @@ use crate::wire::{self, Kind};
 
 /// Clients per source address: ephemeral ports are counted per address.
 const PER_ADDRESS: usize = 5_000;
+/// How long the clients rest.
+const REST: Duration = Duration::from_secs(6);
 /// Files open beside the clients' sockets.
 const OTHER_FILES: u64 = 100;
 
@@ -71,30 +74,27 @@ pub(crate) fn run(args: &IdleArgs, launch: &Launch) -> Result<()> {
         Layer::Deflate { takeover: true } => " with permessage-deflate and context takeover",
     };
     println!("{} idle clients{layer}, bytes of server memory each", args.clients);
-    println!("{:<18} {:>24} {:>24}", "", "after the handshake", "after one message");
-    println!(
-        "{:<18} {:>12} {:>11} {:>12} {:>11}",
-        "server", "private", "resident", "private", "resident"
-    );
+    let rest = format!("{} s later", REST.as_secs());
+    println!("{:<18} {:>20} {:>20} {rest:>20}", "", "after the handshake", "after one message");
+    print!("{:<18}", "server");
+    (0..3).for_each(|_| print!(" {:>10} {:>9}", "private", "resident"));
+    println!();
     let named = |server: &Server| args.servers.is_empty() || args.servers.contains(server);
     let wanted: Vec<Server> =
         Server::for_layer(launch.layer).iter().copied().filter(named).collect();
     for server in launch.available(&wanted, true) {
-        let (opened, used) = measure(args, launch, server)
+        let measured = measure(args, launch, server)
             .map_err(|error| Error::new(error.kind(), format!("{}: {error}", server.name())))?;
-        println!(
-            "{:<18} {:>12} {:>11} {:>12} {:>11}",
-            server.name(),
-            opened.private_dirty,
-            opened.resident,
-            used.private_dirty,
-            used.resident
-        );
+        print!("{:<18}", server.name());
+        for Memory { private_dirty, resident } in measured {
+            print!(" {private_dirty:>10} {resident:>9}");
+        }
+        println!();
     }
     Ok(())
 }
 
-fn measure(args: &IdleArgs, launch: &Launch, server: Server) -> Result<(Memory, Memory)> {
+fn measure(args: &IdleArgs, launch: &Launch, server: Server) -> Result<[Memory; 3]> {
     let running = launch.start(server)?;
     let bare = server == Server::Bare;
     let tls = match launch.layer {
@@ -111,7 +111,9 @@ fn measure(args: &IdleArgs, launch: &Launch, server: Server) -> Result<(Memory, 
     let opened = Memory::settled(running.pid())?;
     exchange(&mut clients, args.message, launch.layer, bare)?;
     let used = Memory::settled(running.pid())?;
-    Ok((per_client(before, opened, args.clients), per_client(before, used, args.clients)))
+    std::thread::sleep(REST);
+    let rested = Memory::settled(running.pid())?;
+    Ok([opened, used, rested].map(|after| per_client(before, after, args.clients)))
 }
 
 fn per_client(before: Memory, after: Memory, clients: u32) -> Memory {

@@ -20,7 +20,7 @@ pub(crate) struct Deflate {
 
     /// Whose messages may build on earlier ones (context takeover), where the client agrees: they
     /// become smaller, and more so the shorter and the more alike they are. The memory is kept for
-    /// each client from its first such message on
+    /// each client from its first such message on; of one that is idle, as much as the window says
     #[arg(long, value_name = "SIDE", value_enum, default_value = "none")]
     deflate_takeover: Takeover,
 

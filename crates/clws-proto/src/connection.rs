@@ -684,6 +684,20 @@ impl Connection {
         self.deflate.as_ref().map_or(0, |contexts| contexts.memory())
     }
 
+    /// Frees what it needs to inflate messages, if it has not needed it since this was called
+    /// last: see [`Contexts::retire`].
+    pub fn retire(&mut self) {
+        if let Some(contexts) = &mut self.deflate {
+            contexts.retire();
+        }
+    }
+
+    /// Whether [`Self::retire`] may have something to free, now or when it is called again.
+    #[inline]
+    pub fn has_spares(&self) -> bool {
+        self.deflate.as_ref().is_some_and(|contexts| contexts.has_spares())
+    }
+
     /// Excuses the peer's silence up to `now`, but no message that is not finished.
     pub fn excuse_silence(&mut self, now: Instant) {
         self.last_input = now;

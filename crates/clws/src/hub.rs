@@ -252,6 +252,8 @@ pub(crate) struct Kit {
     spare: Option<Box<SendQueue>>,
     /// When to free what nobody needed meanwhile.
     retire: Option<Instant>,
+    /// Sessions keep what they might free.
+    pub(crate) lent: bool,
 }
 
 impl Kit {
@@ -267,6 +269,7 @@ impl Kit {
             tls: tls::Buffers::default(),
             spare: None,
             retire: None,
+            lent: false,
         }
     }
 
@@ -280,15 +283,21 @@ impl Kit {
         self.pool.be_frugal(self.crowded);
     }
 
-    /// Frees buffers that nobody has needed for a while; an engine calls it at the end of a turn.
+    /// Frees buffers that nobody has needed for a while; an engine calls it at the end of a turn,
+    /// and then, where it says `true`, [`Session::retire`] of all its sessions.
+    ///
+    /// [`Session::retire`]: crate::session::Session::retire
     #[inline]
-    pub(crate) fn retire(&mut self) {
-        if !self.pool.has_spares() {
+    #[must_use]
+    pub(crate) fn retire(&mut self) -> bool {
+        if !self.lent && !self.pool.has_spares() {
             self.retire = None;
         } else if *self.retire.get_or_insert(self.now + SPARE_TIME) <= self.now {
             self.pool.retire();
             self.retire = Some(self.now + SPARE_TIME);
+            return std::mem::take(&mut self.lent);
         }
+        false
     }
 
     /// When [`Self::retire`] wants to be called.

@@ -361,6 +361,10 @@ fn what_compression_remembers_counts() {
     packed.hears(BINARY, &vec![1; 5000]);
     // 96 KiB for what is sent and 64 for what comes.
     await_that("both histories count", || held(&server) > before + 150 * KIB);
+    await_that("what it does not need while idle is freed", || held(&server) < before + 11 * KIB);
+    assert!(held(&server) >= before + 10_000, "{} bytes for two histories", held(&server));
+    packed.say(BINARY, &vec![1; 5000]);
+    packed.hears(BINARY, &vec![1; 5000]);
     drop(packed);
     await_that("nothing is held", || held(&server) == 0);
     drop(one);

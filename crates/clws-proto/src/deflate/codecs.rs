@@ -103,15 +103,54 @@ impl Codecs {
 
 /// What one connection holds of permessage-deflate once it was agreed: a few bytes while idle.
 ///
-/// It owns an inflater between the pieces of a message, and an inflater or a deflater for good
-/// where context takeover was agreed for that direction (§7.1.1), from its first message on.
+/// It owns an inflater between the pieces of a message, and an inflater or a deflater for longer
+/// where context takeover was agreed for that direction (§7.1.1), from its first message on. Where
+/// [`Self::retire`] is called, all that is left of one that is not in use is its history.
 #[derive(Debug)]
 pub struct Contexts {
-    inflater: Option<Box<Inflater>>,
-    deflater: Option<Box<Deflater>>,
+    inflater: Kept<Inflater>,
+    deflater: Kept<Deflater>,
     inflate_takeover: bool,
     deflate_takeover: bool,
+    inflate_bits: u8,
     deflate_bits: u8,
+    /// Nothing was inflated or deflated since the last [`Self::retire`].
+    idle: bool,
+}
+
+/// What a connection keeps of an inflater or a deflater.
+#[derive(Debug)]
+enum Kept<T> {
+    Nothing,
+    Whole(Box<T>),
+    History(Box<History>),
+}
+
+/// What it takes to go on. In a box, as nearly all connections have none.
+#[derive(Debug)]
+struct History(Box<[u8]>);
+
+impl<T> Kept<T> {
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Nothing)
+    }
+
+    fn memory(&self, of: impl Fn(&T) -> usize) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Whole(whole) => of(whole),
+            Self::History(history) => size_of::<History>() + history.0.len(),
+        }
+    }
+
+    /// Frees all but the history, where there is one to be had.
+    fn pack(&mut self, history: impl Fn(&T) -> Option<Box<[u8]>>) {
+        if let Self::Whole(whole) = self
+            && let Some(history) = history(whole)
+        {
+            *self = Self::History(Box::new(History(history)));
+        }
+    }
 }
 
 impl Contexts {
@@ -119,11 +158,19 @@ impl Contexts {
     pub fn new(agreed: &Agreed, side: Side) -> Self {
         let server = (!agreed.server_no_context_takeover(), agreed.server_max_window_bits());
         let client = (!agreed.client_no_context_takeover(), agreed.client_max_window_bits());
-        let ((deflate_takeover, deflate_bits), (inflate_takeover, _)) = match side {
+        let ((deflate_takeover, deflate_bits), (inflate_takeover, inflate_bits)) = match side {
             Side::Server => (server, client),
             Side::Client => (client, server),
         };
-        Self { inflater: None, deflater: None, inflate_takeover, deflate_takeover, deflate_bits }
+        Self {
+            inflater: Kept::Nothing,
+            deflater: Kept::Nothing,
+            inflate_takeover,
+            deflate_takeover,
+            inflate_bits,
+            deflate_bits,
+            idle: false,
+        }
     }
 
     /// The window to compress with when every message is compressed on its own, in bits of its
@@ -133,10 +180,30 @@ impl Contexts {
         (!self.deflate_takeover).then_some(self.deflate_bits)
     }
 
-    /// The bytes of the inflater and the deflater it owns now.
+    /// The bytes of the inflater and the deflater it owns now, or of their histories.
     pub fn memory(&self) -> usize {
-        self.inflater.as_ref().map_or(0, |inflater| inflater.memory())
-            + self.deflater.as_ref().map_or(0, |deflater| deflater.memory())
+        self.inflater.memory(Inflater::memory) + self.deflater.memory(Deflater::memory)
+    }
+
+    /// Frees all but the histories if nothing was inflated or deflated since this was called last.
+    /// To be called every few seconds: to go on from a history takes up to 50 µs.
+    ///
+    /// A history has as many bytes as came or went, but no more than the agreed window; of a peer
+    /// that agreed to 256 bytes it is 512, as there are some that can't do with less. An inflater
+    /// in the midst of a message stays whole, and so does a deflater of another level than 1.
+    pub fn retire(&mut self) {
+        if std::mem::replace(&mut self.idle, true) {
+            let window = 1 << self.inflate_bits.max(MIN_WINDOW_BITS);
+            self.inflater.pack(|inflater| inflater.history(window));
+            self.deflater.pack(Deflater::history);
+        }
+    }
+
+    /// Whether [`Self::retire`] may have something to free, now or when it is called again.
+    #[inline]
+    pub fn has_spares(&self) -> bool {
+        matches!(self.inflater, Kept::Whole(_))
+            || matches!(&self.deflater, Kept::Whole(deflater) if deflater.has_history())
     }
 
     /// Inflates a piece of a message: [`Inflater::inflate`]. After an error the connection has
@@ -173,14 +240,23 @@ impl Contexts {
         done: bool,
         work: impl FnOnce(&mut Inflater) -> Result<T, ProtocolError>,
     ) -> Result<T, ProtocolError> {
-        let mut inflater = self.inflater.take().unwrap_or_else(|| codecs.take_inflater());
+        self.idle = false;
+        let mut inflater = match self.inflater.take() {
+            Kept::Whole(inflater) => inflater,
+            Kept::History(history) => {
+                let mut inflater = codecs.take_inflater();
+                inflater.remember(&history.0);
+                inflater
+            }
+            Kept::Nothing => codecs.take_inflater(),
+        };
         inflater.borrow(&mut codecs.block);
         let result = work(&mut inflater);
         if done || result.is_err() {
             codecs.give_inflater(inflater);
         } else {
             inflater.give_back(&mut codecs.block);
-            self.inflater = Some(inflater);
+            self.inflater = Kept::Whole(inflater);
         }
         result
     }
@@ -196,17 +272,25 @@ impl Contexts {
         if self.deflate_bits < MIN_WINDOW_BITS {
             return false;
         }
-        let bits = self.deflate_bits;
-        let deflater = self.deflater.get_or_insert_with(|| codecs.take_deflater(bits));
-        deflater.deflate(message, true, out)
+        self.idle = false;
+        if let Kept::Whole(deflater) = &mut self.deflater {
+            return deflater.deflate(message, true, out);
+        }
+        let mut deflater = codecs.take_deflater(self.deflate_bits);
+        if let Kept::History(history) = &self.deflater {
+            deflater.remember(&history.0);
+        }
+        let done = deflater.deflate(message, true, out);
+        self.deflater = Kept::Whole(deflater);
+        done
     }
 
     /// Gives back what it owns; for a connection that ends.
     pub fn release(&mut self, codecs: &mut Codecs) {
-        if let Some(inflater) = self.inflater.take() {
+        if let Kept::Whole(inflater) = self.inflater.take() {
             codecs.give_inflater(inflater);
         }
-        if let Some(deflater) = self.deflater.take() {
+        if let Kept::Whole(deflater) = self.deflater.take() {
             codecs.give_deflater(deflater);
         }
     }

@@ -105,6 +105,17 @@ impl Decoder {
         self.window.forget();
     }
 
+    /// The last bytes that came out, at most so many, as far as the next block may refer to them.
+    pub(super) fn history(&self, most: usize) -> &[u8] {
+        self.window.history(most)
+    }
+
+    /// Begins anew behind such a history, of 32 KiB at most.
+    pub(super) fn remember(&mut self, history: &[u8]) {
+        self.reset();
+        self.window.extend(history);
+    }
+
     /// No bit of a next block has come.
     pub(super) fn is_between_blocks(&self) -> bool {
         self.state == State::Header && self.bits.count() == 0

@@ -67,6 +67,28 @@ impl Deflater {
         }
     }
 
+    /// The history, no longer than the window; `None` where it can't be had, which is with every
+    /// level but 1.
+    pub(super) fn history(&self) -> Option<Box<[u8]>> {
+        match &self.engine {
+            Engine::Quick(quick) => Some(quick.history()),
+            Engine::Zlib(_) => None,
+        }
+    }
+
+    /// Whether [`Self::history`] can be had.
+    pub(super) fn has_history(&self) -> bool {
+        matches!(self.engine, Engine::Quick(_))
+    }
+
+    /// Goes on behind such a history.
+    pub(super) fn remember(&mut self, history: &[u8]) {
+        if let Engine::Quick(quick) = &mut self.engine {
+            quick.remember(history);
+            self.used = true;
+        }
+    }
+
     /// Appends the compressed message to `out`; `false` when nothing was appended and the message
     /// is to be sent as it is.
     ///

@@ -13,7 +13,10 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// Inflates the messages of one direction; its window is always 32 KiB.
 ///
-/// A peer that agreed on a smaller window is inflated all the same.
+/// A peer that agreed on a smaller window is inflated all the same, but where [`Contexts::retire`]
+/// left that much of the history.
+///
+/// [`Contexts::retire`]: super::Contexts::retire
 #[derive(Debug)]
 pub struct Inflater {
     decoder: Decoder,
@@ -47,6 +50,18 @@ impl Inflater {
     /// [`Codecs`]: super::Codecs
     pub fn memory(&self) -> usize {
         size_of::<Self>() + self.decoder.memory()
+    }
+
+    /// The last bytes that came out, at most so many, which is all there is to know where the
+    /// sender's window is no larger; `None` in the midst of a message.
+    pub(super) fn history(&self, most: usize) -> Option<Box<[u8]>> {
+        self.fresh.then(|| self.decoder.history(most).into())
+    }
+
+    /// Goes on behind such a history, of 32 KiB at most.
+    pub(super) fn remember(&mut self, history: &[u8]) {
+        self.decoder.remember(history);
+        self.begin();
     }
 
     /// Takes what it needs for a message, if it has not got it.

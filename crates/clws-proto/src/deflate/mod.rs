@@ -3,7 +3,8 @@
 //! [`negotiate`] and [`accept_response`] settle the parameters in the opening handshake;
 //! [`Inflater`] and [`Deflater`] do the work on one direction of one connection. Both are large,
 //! so a worker's [`Codecs`] lends them for one message at a time, and a connection's [`Contexts`]
-//! owns one only where context takeover was agreed (§7.1.1) or a message is unfinished.
+//! owns one only where context takeover was agreed (§7.1.1) or a message is unfinished, and of one
+//! that it does not need for a while the history alone.
 //! Frames, the RSV1 bit and the choice of what to compress belong to the caller.
 
 mod bits;
@@ -50,16 +51,18 @@ pub struct DeflateConfig {
     /// Whether the server's compressor begins every message anew (§7.1.1.1).
     ///
     /// Without it each connection keeps a [`Deflater`], 96 KiB at level 1, about 370 KiB at others.
+    /// While it is idle that is no more than the window at level 1.
     pub server_no_context_takeover: bool,
     /// Whether the client's compressor begins every message anew (§7.1.1.2).
     ///
-    /// Without it each connection keeps an [`Inflater`], 64 KiB, at the server.
+    /// Without it each connection keeps an [`Inflater`], 64 KiB, at the server. While it is idle
+    /// that is no more than the window.
     pub client_no_context_takeover: bool,
     /// The server's largest window in bits of its size, 9 to 15 (§7.1.2.1).
     pub server_max_window_bits: u8,
     /// The client's largest window in bits of its size, 9 to 15 (§7.1.2.2).
     ///
-    /// It bounds what a client keeps; inflating takes a 32 KiB window whatever was agreed.
+    /// It bounds what a client keeps, and what the server keeps of one that is idle.
     pub client_max_window_bits: u8,
 }
 

@@ -115,6 +115,25 @@ impl Quick {
     pub(super) fn forget(&mut self) {
         self.forgotten = true;
     }
+
+    /// The history, as far as the window goes.
+    pub(super) fn history(&self) -> Box<[u8]> {
+        let len = if self.forgotten { 0 } else { self.position.min(self.window) };
+        let start = (self.position - len) % SIZE;
+        let first = len.min(SIZE - start);
+        [&self.ring[start..start + first], &self.ring[..len - first]].concat().into()
+    }
+
+    /// Takes such a history for its own, of a window of this size.
+    pub(super) fn remember(&mut self, history: &[u8]) {
+        self.table.fill(0);
+        store(&mut self.ring, 0, history);
+        let mut table = Table::<HASHED> { places: &mut self.table, bits: TABLE_BITS };
+        for at in 0..history.len().saturating_sub(LAST) {
+            *table.place(load8(&self.ring, at)) = at as u16;
+        }
+        (self.position, self.forgotten) = (history.len(), false);
+    }
 }
 
 fn boxed<T: Copy + Default, const N: usize>() -> Box<[T; N]> {

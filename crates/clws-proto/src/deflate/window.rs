@@ -40,6 +40,11 @@ impl Window {
         self.start = self.end;
     }
 
+    /// The last bytes of the history, at most so many.
+    pub(super) fn history(&self, most: usize) -> &[u8] {
+        &self.bytes[self.start.max(self.end.saturating_sub(most))..self.end]
+    }
+
     /// Moves the history to the beginning unless there is room for so many bytes, at most half of
     /// the window.
     pub(super) fn make_room(&mut self, bytes: usize) {

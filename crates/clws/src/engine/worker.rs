@@ -137,7 +137,9 @@ impl Worker {
             if let Some(level) = self.ledger.settle(self.kit.now) {
                 self.relieve(level);
             }
-            self.kit.retire();
+            if self.kit.retire() {
+                self.retire();
+            }
         }
         self.mailbox.shut();
     }

@@ -127,6 +127,22 @@ impl Live {
         Holding { kept, waiting: self.connection.buffered(), shared: 0 }
     }
 
+    /// Frees what only a client needs that compresses its messages, if it has not done so since
+    /// this was called last; the histories stay.
+    pub(super) fn retire(&mut self) {
+        self.connection.retire();
+        if let Some(contexts) = &mut self.contexts {
+            contexts.retire();
+        }
+    }
+
+    /// Whether [`Self::retire`] may have something to free, now or when it is called again.
+    #[inline]
+    pub(super) fn has_spares(&self) -> bool {
+        self.connection.has_spares()
+            || self.contexts.as_ref().is_some_and(|contexts| contexts.has_spares())
+    }
+
     /// Excuses the peer's silence, but no message it has not finished.
     pub(super) fn excuse_silence(&mut self, now: Instant) {
         self.connection.excuse_silence(now);

@@ -533,7 +533,8 @@ impl Session {
 
     /// What to do with the socket now; [`Fate::HalfClose`] is said once.
     pub(crate) fn fate(&mut self, kit: &mut Kit, out: &mut dyn Output) -> Fate {
-        if matches!(self.phase, Phase::Live(_)) {
+        if let Phase::Live(live) = &self.phase {
+            kit.lent |= live.has_spares();
             return Fate::Keep;
         }
         self.close_tls(kit, out);

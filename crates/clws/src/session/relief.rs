@@ -36,6 +36,15 @@ impl Session {
         holding
     }
 
+    /// Frees what it has not needed since this was called last; whether it holds less now.
+    pub(crate) fn retire(&mut self, kit: &mut Kit) -> bool {
+        let Phase::Live(live) = &mut self.phase else { return false };
+        let before = live.holding().own();
+        live.retire();
+        kit.lent |= live.has_spares();
+        live.holding().own() < before
+    }
+
     /// Stops the reading from the socket, or lets it go on; whether it was stopped and goes on.
     pub(crate) fn throttle(&mut self, on: bool) -> bool {
         std::mem::replace(&mut self.throttled, on) && !on

@@ -152,6 +152,21 @@ impl Wire {
         }
     }
 
+    /// See [`Connection::retire`]; draft 76 knows no compression.
+    pub(super) fn retire(&mut self) {
+        if let Self::Framed(connection) = self {
+            connection.retire();
+        }
+    }
+
+    #[inline]
+    pub(super) fn has_spares(&self) -> bool {
+        match self {
+            Self::Framed(connection) => connection.has_spares(),
+            Self::Hixie76(_) => false,
+        }
+    }
+
     pub(super) fn discard(&mut self, pool: &mut Pool) {
         either!(self, codec => codec.discard(pool));
     }

@@ -4,6 +4,18 @@ use super::{Seat, Worker};
 use crate::budget::Level;
 
 impl Worker {
+    /// Has sessions free what they have not needed for a while.
+    #[cold]
+    pub(super) fn retire(&mut self) {
+        for slot in self.slots() {
+            if let Some(seat) = self.seats.get_mut(slot as usize)
+                && seat.session.retire(&mut self.kit)
+            {
+                self.settle(slot);
+            }
+        }
+    }
+
     /// Looks at all clients anew: who is not to be read from, who is again, and who must go.
     #[cold]
     pub(super) fn relieve(&mut self, level: Level) {

@@ -151,7 +151,11 @@ impl Worker {
                 self.settle(slot, links);
             }
         }
-        self.kit.retire();
+        if self.kit.retire() {
+            for (_, seat) in &mut self.seats {
+                seat.session.retire(&mut self.kit);
+            }
+        }
         if self.stopping && self.seats.is_empty() {
             *self.post.0.lock().unwrap() = None;
         }
