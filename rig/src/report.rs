@@ -4,6 +4,7 @@ use crate::scenarios::Scenario;
 use crate::{Plan, Result};
 use serde_json::{Value, json};
 use std::fmt;
+use std::io::{self, Write};
 use std::time::Instant;
 
 /// What a figure must keep to.
@@ -157,7 +158,7 @@ pub(crate) fn run_all<'a>(
             let outcome = (scenario.run)(plan);
             let seconds = begun.elapsed().as_secs_f64();
             let (passes, line) = line(scenario.id, seconds, &outcome);
-            println!("{line}");
+            say(&line);
             (outcome, seconds, passes, line)
         };
         let mut measured = measure();
@@ -176,8 +177,15 @@ pub(crate) fn run_all<'a>(
     let file = plan.output.join(if plan.short { "short.json" } else { "full.json" });
     let text = format!("{:#}\n", json!(results));
     std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
-    println!("{} scenarios, {} failed; figures in {}", results.len(), failed.len(), file.display());
+    let (all, failures) = (results.len(), failed.len());
+    say(&format!("{all} scenarios, {failures} failed; figures in {}", file.display()));
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+/// Prints a line. Who does not read on, as `head` does not, does not end a run that writes its
+/// figures to a file.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 #[cfg(test)]
