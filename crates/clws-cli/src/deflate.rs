@@ -15,7 +15,7 @@ pub(crate) struct Deflate {
     deflate: Level,
 
     /// Compress messages from this size on, in bytes; k and m stand for KiB and MiB
-    #[arg(long, value_name = "BYTES", default_value = "1k", value_parser = size)]
+    #[arg(long, value_name = "BYTES", default_value = "1k", value_parser = least)]
     deflate_min_size: usize,
 
     /// Whose messages may build on earlier ones (context takeover), where the client agrees: they
@@ -55,6 +55,11 @@ fn level(text: &str) -> Result<Level, String> {
         Ok(level @ 0..=9) => Ok(Level(Some(level))),
         _ => Err("give a level from 0 to 9, or off".into()),
     }
+}
+
+/// A size that may be zero, for all messages.
+fn least(text: &str) -> Result<usize, String> {
+    if text == "0" { Ok(0) } else { size(text) }
 }
 
 impl Deflate {
@@ -115,6 +120,7 @@ mod tests {
         assert_eq!((config_of_all.level, config_of_all.min_size), (9, 2048));
         assert_eq!(config_of_all.server_max_window_bits, 9);
         assert_eq!(config_of_all.client_max_window_bits, 9);
+        assert_eq!(config("--deflate-min-size 0").unwrap().min_size, 0);
         for bad in [
             "--deflate 10",
             "--deflate -1",
