@@ -1,7 +1,7 @@
 //! Compressed messages to one end of a connection, whole and cut in pieces (RFC 7692).
 //!
-//! Events, answers and state must be the same however the stream is cut, and in however small
-//! slices it is inflated; what was compressed by this crate comes out as it went in; and whatever
+//! Events, answers and state must be the same however the stream is cut, in however small slices it
+//! is inflated, and whenever either side is idle in between; what was compressed by this crate comes out as it went in; and whatever
 //! comes, what is allocated stays within a bound that the limit of a message sets.
 #![no_main]
 
@@ -39,6 +39,8 @@ struct Input {
     spoil: Option<(u16, u8)>,
     pieces: Vec<u8>,
     slice: Option<u16>,
+    /// For how many periods both sides are idle, before each message and after each piece.
+    idle: Vec<u8>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -103,7 +105,9 @@ impl Input {
         let mut writer = Contexts::new(&self.agreed(), side);
         let mut codecs = Codecs::new(1, 1 << 20);
         let mut stream = Stream { bytes: Vec::new(), expected: Some(Vec::new()) };
+        let mut idle = self.idle.iter().cycle();
         for message in &self.messages {
+            (0..idle.next().unwrap_or(&0) % 4).for_each(|_| writer.retire());
             for _ in 0..message.times % 40 + 1 {
                 if stream.bytes.len() < MAX_STREAM {
                     self.write(message, &mut writer, &mut codecs, &mut stream);
@@ -181,7 +185,11 @@ fuzz_target!(|input: Input| {
     cut.now = whole.now;
     cut.slice = input.slice.map(|bytes| u64::from(bytes) + 1);
     whole.receive(&bytes);
-    cuts::pieces(&bytes, &input.pieces).for_each(|piece| cut.receive(piece));
+    let mut idle = input.idle.iter().rev().cycle();
+    for piece in cuts::pieces(&bytes, &input.pieces) {
+        cut.receive(piece);
+        (0..idle.next().unwrap_or(&0) % 4).for_each(|_| cut.connection.retire());
+    }
     assert_eq!(whole.seen, cut.seen, "events");
     assert_eq!(whole.out, cut.out, "answers");
     assert_eq!(whole.connection.is_mid_message(), cut.connection.is_mid_message());

@@ -5,6 +5,7 @@
 //! back.
 
 use clws_proto::deflate::{Codecs, Contexts, DeflateConfig, Side, negotiate};
+use clws_proto::error::ProtocolError;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use proptest::prelude::*;
 
@@ -166,6 +167,28 @@ fn nothing_of_a_stranger_is_referred_to() {
             assert!(pair.send(part) >= part.len());
         }
     }
+}
+
+/// Whether the peer may refer so far back must not depend on how long it was silent.
+#[test]
+fn no_message_reaches_beyond_the_agreed_window() {
+    let packed = |parts: &[&[u8]]| {
+        let mut sender = Pair::new(1, 15);
+        parts.iter().map(|part| sender.pack(part)).collect::<Vec<_>>()
+    };
+    let far = noise(1_000, 1);
+    for idle in 0..3 {
+        let mut pair = Pair::new(1, 9);
+        let [first, second] = &packed(&[&far, &far[..200]])[..] else { unreachable!("two") };
+        assert!(second.len() < 50, "it refers to what lies 1,000 bytes back");
+        pair.inflate(first, true, &mut Vec::new());
+        (0..idle).for_each(|_| pair.server.retire());
+        let result = pair.server.inflate(second, true, 1 << 20, &mut pair.codecs, |_| Ok(()));
+        assert_eq!(result, Err(ProtocolError::InvalidDeflate), "idle for {idle} periods");
+    }
+    let mut pair = Pair::new(1, 9);
+    let [whole] = &packed(&[&[&far[..], &far[..200]].concat()])[..] else { unreachable!("one") };
+    pair.inflate(whole, true, &mut Vec::new());
 }
 
 #[test]

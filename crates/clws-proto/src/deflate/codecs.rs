@@ -193,8 +193,7 @@ impl Contexts {
     /// in the midst of a message stays whole, and so does a deflater of another level than 1.
     pub fn retire(&mut self) {
         if std::mem::replace(&mut self.idle, true) {
-            let window = 1 << self.inflate_bits.max(MIN_WINDOW_BITS);
-            self.inflater.pack(|inflater| inflater.history(window));
+            self.inflater.pack(Inflater::history);
             self.deflater.pack(Deflater::history);
         }
     }
@@ -255,7 +254,7 @@ impl Contexts {
         if done || result.is_err() {
             codecs.give_inflater(inflater);
         } else {
-            inflater.give_back(&mut codecs.block);
+            inflater.give_back(&mut codecs.block, 1 << self.inflate_bits.max(MIN_WINDOW_BITS));
             self.inflater = Kept::Whole(inflater);
         }
         result

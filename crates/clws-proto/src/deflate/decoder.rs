@@ -105,9 +105,14 @@ impl Decoder {
         self.window.forget();
     }
 
-    /// The last bytes that came out, at most so many, as far as the next block may refer to them.
-    pub(super) fn history(&self, most: usize) -> &[u8] {
-        self.window.history(most)
+    /// What the next block may refer to.
+    pub(super) fn history(&self) -> &[u8] {
+        self.window.history()
+    }
+
+    /// Forgets what lies further back than so many bytes.
+    pub(super) fn shorten_history(&mut self, most: usize) {
+        self.window.shorten(most);
     }
 
     /// Begins anew behind such a history, of 32 KiB at most.

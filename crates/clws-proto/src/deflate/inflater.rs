@@ -13,10 +13,10 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// Inflates the messages of one direction; its window is always 32 KiB.
 ///
-/// A peer that agreed on a smaller window is inflated all the same, but where [`Contexts::retire`]
-/// left that much of the history.
+/// Within a message a peer that agreed on a smaller window may refer further back all the same; to
+/// earlier messages it may not, where [`Contexts`] call this.
 ///
-/// [`Contexts::retire`]: super::Contexts::retire
+/// [`Contexts`]: super::Contexts
 #[derive(Debug)]
 pub struct Inflater {
     decoder: Decoder,
@@ -52,10 +52,10 @@ impl Inflater {
         size_of::<Self>() + self.decoder.memory()
     }
 
-    /// The last bytes that came out, at most so many, which is all there is to know where the
-    /// sender's window is no larger; `None` in the midst of a message.
-    pub(super) fn history(&self, most: usize) -> Option<Box<[u8]>> {
-        self.fresh.then(|| self.decoder.history(most).into())
+    /// What the next message may refer to, which is all there is to know; `None` in the midst of a
+    /// message.
+    pub(super) fn history(&self) -> Option<Box<[u8]>> {
+        self.fresh.then(|| self.decoder.history().into())
     }
 
     /// Goes on behind such a history, of 32 KiB at most.
@@ -72,12 +72,14 @@ impl Inflater {
         }
     }
 
-    /// Gives it back unless a message is unfinished.
-    pub(super) fn give_back(&mut self, spare: &mut Option<Box<Block>>) {
-        if self.fresh
-            && let Some(block) = self.decoder.block().take()
-        {
-            spare.get_or_insert(block);
+    /// Gives it back unless a message is unfinished, and forgets what the sender's next one may not
+    /// refer to, with a window of so many bytes.
+    pub(super) fn give_back(&mut self, spare: &mut Option<Box<Block>>, window: usize) {
+        if self.fresh {
+            self.decoder.shorten_history(window);
+            if let Some(block) = self.decoder.block().take() {
+                spare.get_or_insert(block);
+            }
         }
     }
 

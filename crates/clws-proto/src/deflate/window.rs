@@ -40,9 +40,14 @@ impl Window {
         self.start = self.end;
     }
 
-    /// The last bytes of the history, at most so many.
-    pub(super) fn history(&self, most: usize) -> &[u8] {
-        &self.bytes[self.start.max(self.end.saturating_sub(most))..self.end]
+    /// What matches may refer to.
+    pub(super) fn history(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// Forgets what lies further back than so many bytes.
+    pub(super) fn shorten(&mut self, most: usize) {
+        self.start = self.start.max(self.end.saturating_sub(most));
     }
 
     /// Moves the history to the beginning unless there is room for so many bytes, at most half of
