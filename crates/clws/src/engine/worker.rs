@@ -66,6 +66,8 @@ pub(super) struct Worker {
     /// What is received.
     buffer: Vec<u8>,
     turns: Turns,
+    /// Whose memory is still to be looked through for what they have not needed for a while.
+    retiring: Vec<u32>,
     stopping: bool,
     /// When the drain's deadline comes.
     deadline: Option<Instant>,
@@ -93,6 +95,7 @@ impl Worker {
             ledger,
             buffer: turns.buffer(),
             turns,
+            retiring: Vec::new(),
             stopping: false,
             deadline: None,
             quiet: Quiet::default(),
@@ -138,6 +141,9 @@ impl Worker {
                 self.relieve(level);
             }
             if self.kit.retire() {
+                self.retiring = self.slots();
+            }
+            if !self.retiring.is_empty() {
                 self.retire();
             }
         }
@@ -145,7 +151,8 @@ impl Worker {
     }
 
     fn wait(&mut self, events: &mut Events) {
-        let idle = self.turns.is_empty() && self.mailbox.fall_asleep();
+        let at_rest = self.turns.is_empty() && self.retiring.is_empty();
+        let idle = at_rest && self.mailbox.fall_asleep();
         let timeout = if idle { self.idle_time() } else { Some(Duration::ZERO) };
         if let Err(error) = self.poll.poll(events, timeout)
             && error.kind() != io::ErrorKind::Interrupted

@@ -3,11 +3,15 @@
 use super::{Seat, Worker};
 use crate::budget::Level;
 
+/// The most sessions that free what they have not needed in one turn: each may take some 10 µs.
+const RETIRED: usize = 64;
+
 impl Worker {
-    /// Has sessions free what they have not needed for a while.
+    /// Has the next sessions free what they have not needed for a while.
     #[cold]
     pub(super) fn retire(&mut self) {
-        for slot in self.slots() {
+        for _ in 0..RETIRED {
+            let Some(slot) = self.retiring.pop() else { break };
             if let Some(seat) = self.seats.get_mut(slot as usize)
                 && seat.session.retire(&mut self.kit)
             {
