@@ -1,8 +1,9 @@
 //! Compressed messages to one end of a connection, whole and cut in pieces (RFC 7692).
 //!
 //! Events, answers and state must be the same however the stream is cut, in however small slices it
-//! is inflated, and whenever either side is idle in between; what was compressed by this crate comes out as it went in; and whatever
-//! comes, what is allocated stays within a bound that the limit of a message sets.
+//! is inflated, and whenever either side is idle in between; what was compressed by this crate comes
+//! out as it went in; and whatever comes, what is allocated stays within a bound that the limit of a
+//! message sets.
 #![no_main]
 
 use arbitrary::Arbitrary;

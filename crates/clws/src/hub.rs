@@ -252,7 +252,9 @@ pub(crate) struct Kit {
     spare: Option<Box<SendQueue>>,
     /// When to free what nobody needed meanwhile.
     retire: Option<Instant>,
-    /// Sessions keep what they might free.
+    /// Sessions keep what they might free; [`Session::fate`] says so.
+    ///
+    /// [`Session::fate`]: crate::session::Session::fate
     pub(crate) lent: bool,
 }
 
@@ -284,7 +286,8 @@ impl Kit {
     }
 
     /// Frees buffers that nobody has needed for a while; an engine calls it at the end of a turn,
-    /// and then, where it says `true`, [`Session::retire`] of all its sessions.
+    /// and then, where it says `true`, [`Session::retire`] of all its sessions, and settles those
+    /// that had something to free.
     ///
     /// [`Session::retire`]: crate::session::Session::retire
     #[inline]

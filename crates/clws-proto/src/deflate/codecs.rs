@@ -119,8 +119,9 @@ pub struct Contexts {
 }
 
 /// What a connection keeps of an inflater or a deflater.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Kept<T> {
+    #[default]
     Nothing,
     Whole(Box<T>),
     History(Box<History>),
@@ -131,8 +132,18 @@ enum Kept<T> {
 struct History(Box<[u8]>);
 
 impl<T> Kept<T> {
-    fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::Nothing)
+    /// Takes it whole: a `spare` one, without history, where there is none, and made to `remember`
+    /// where only the history is left.
+    fn take(&mut self, spare: impl FnOnce() -> Box<T>, remember: fn(&mut T, &[u8])) -> Box<T> {
+        match std::mem::take(self) {
+            Self::Nothing => spare(),
+            Self::Whole(whole) => whole,
+            Self::History(history) => {
+                let mut whole = spare();
+                remember(&mut whole, &history.0);
+                whole
+            }
+        }
     }
 
     fn memory(&self, of: impl Fn(&T) -> usize) -> usize {
@@ -240,15 +251,7 @@ impl Contexts {
         work: impl FnOnce(&mut Inflater) -> Result<T, ProtocolError>,
     ) -> Result<T, ProtocolError> {
         self.idle = false;
-        let mut inflater = match self.inflater.take() {
-            Kept::Whole(inflater) => inflater,
-            Kept::History(history) => {
-                let mut inflater = codecs.take_inflater();
-                inflater.remember(&history.0);
-                inflater
-            }
-            Kept::Nothing => codecs.take_inflater(),
-        };
+        let mut inflater = self.inflater.take(|| codecs.take_inflater(), Inflater::remember);
         inflater.borrow(&mut codecs.block);
         let result = work(&mut inflater);
         if done || result.is_err() {
@@ -272,13 +275,8 @@ impl Contexts {
             return false;
         }
         self.idle = false;
-        if let Kept::Whole(deflater) = &mut self.deflater {
-            return deflater.deflate(message, true, out);
-        }
-        let mut deflater = codecs.take_deflater(self.deflate_bits);
-        if let Kept::History(history) = &self.deflater {
-            deflater.remember(&history.0);
-        }
+        let spare = || codecs.take_deflater(self.deflate_bits);
+        let mut deflater = self.deflater.take(spare, Deflater::remember);
         let done = deflater.deflate(message, true, out);
         self.deflater = Kept::Whole(deflater);
         done
@@ -286,10 +284,10 @@ impl Contexts {
 
     /// Gives back what it owns; for a connection that ends.
     pub fn release(&mut self, codecs: &mut Codecs) {
-        if let Kept::Whole(inflater) = self.inflater.take() {
+        if let Kept::Whole(inflater) = std::mem::take(&mut self.inflater) {
             codecs.give_inflater(inflater);
         }
-        if let Kept::Whole(deflater) = self.deflater.take() {
+        if let Kept::Whole(deflater) = std::mem::take(&mut self.deflater) {
             codecs.give_deflater(deflater);
         }
     }

@@ -115,9 +115,8 @@ impl Decoder {
         self.window.shorten(most);
     }
 
-    /// Begins anew behind such a history, of 32 KiB at most.
+    /// Takes such a history, of 32 KiB at most, for its own; it has none yet.
     pub(super) fn remember(&mut self, history: &[u8]) {
-        self.reset();
         self.window.extend(history);
     }
 

@@ -58,10 +58,9 @@ impl Inflater {
         self.fresh.then(|| self.decoder.history().into())
     }
 
-    /// Goes on behind such a history, of 32 KiB at most.
+    /// Takes such a history for its own; it has none yet.
     pub(super) fn remember(&mut self, history: &[u8]) {
         self.decoder.remember(history);
-        self.begin();
     }
 
     /// Takes what it needs for a message, if it has not got it.

@@ -36,13 +36,16 @@ impl Session {
         holding
     }
 
-    /// Frees what it has not needed since this was called last; whether it holds less now.
-    pub(crate) fn retire(&mut self, kit: &mut Kit) -> bool {
-        let Phase::Live(live) = &mut self.phase else { return false };
-        let before = live.holding().own();
-        live.retire();
-        kit.lent |= live.has_spares();
-        live.holding().own() < before
+    /// Frees what it has not needed since this was called last; whether there was any such thing,
+    /// so that it may hold less now.
+    pub(crate) fn retire(&mut self) -> bool {
+        match &mut self.phase {
+            Phase::Live(live) if live.has_spares() => {
+                live.retire();
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Stops the reading from the socket, or lets it go on; whether it was stopped and goes on.

@@ -1,4 +1,5 @@
-//! What a worker does while memory for clients is short; how short it is, its ledger says.
+//! What a worker does for memory: it has sessions free what they have not needed for a while, and
+//! give way while memory for clients is short; how short it is, its ledger says.
 
 use super::{Seat, Worker};
 use crate::budget::Level;
@@ -13,7 +14,7 @@ impl Worker {
         for _ in 0..RETIRED {
             let Some(slot) = self.retiring.pop() else { break };
             if let Some(seat) = self.seats.get_mut(slot as usize)
-                && seat.session.retire(&mut self.kit)
+                && seat.session.retire()
             {
                 self.settle(slot);
             }

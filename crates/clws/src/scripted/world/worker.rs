@@ -152,8 +152,10 @@ impl Worker {
             }
         }
         if self.kit.retire() {
-            for (_, seat) in &mut self.seats {
-                seat.session.retire(&mut self.kit);
+            for slot in self.slots() {
+                if self.seats[slot].session.retire() {
+                    self.settle(slot, links);
+                }
             }
         }
         if self.stopping && self.seats.is_empty() {
