@@ -33,12 +33,12 @@ impl Phase {
 
     #[inline]
     pub(crate) fn is_open(self) -> bool {
-        self == Self::Open
+        matches!(self, Self::Open)
     }
 
     #[inline]
     pub(crate) fn is_deaf(self) -> bool {
-        self == Self::Deaf
+        matches!(self, Self::Deaf)
     }
 
     /// When a peer that does not answer the close frame is given up.

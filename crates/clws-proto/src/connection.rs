@@ -117,6 +117,17 @@ pub struct Connection {
     deflate: Option<Box<Contexts>>,
 }
 
+/// A message that stands whole in the input: lent, not copied.
+#[inline]
+fn lend(opcode: OpCode, payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
+    Ok(if opcode == OpCode::Text {
+        let text = crate::utf8::check(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
+        Message::Text(Cow::Borrowed(text))
+    } else {
+        Message::Binary(Cow::Borrowed(payload))
+    })
+}
+
 impl Connection {
     /// The server's end.
     pub fn server(config: Arc<Config>, now: Instant) -> Self {
@@ -178,8 +189,11 @@ impl Connection {
         let result = match short {
             Some((opcode, key, end)) if end - SHORT_HEADER <= usize::from(self.short_max) => {
                 let payload = input.get_mut(SHORT_HEADER..end).unwrap_or_default();
-                mask::apply(key, payload);
-                self.read_whole(opcode, payload).map(|event| (end, event))
+                mask::apply_whole(key, payload);
+                match lend(opcode, payload) {
+                    Ok(message) => return Ok((end, Some(Event::Message(message)))),
+                    Err(error) => Err(error),
+                }
             }
             _ => self.read_frames(now, input, pool),
         };
@@ -347,8 +361,11 @@ impl Connection {
         }
         if done && current.fin && self.message.is_none() {
             self.current = None;
-            mask::apply(current.key, piece);
-            return Ok((len, self.read_whole(current.opcode, piece)?));
+            mask::apply_whole(current.key, piece);
+            if !self.phase.is_open() {
+                return Ok((len, None));
+            }
+            return Ok((len, Some(Event::Message(lend(current.opcode, piece)?))));
         }
         let used = self.assemble(&mut current, piece, now, pool)?;
         self.used(current, used);
@@ -374,25 +391,6 @@ impl Connection {
             return Ok(None);
         }
         Ok(Some(Event::Message(partial.finish()?)))
-    }
-
-    /// A message that stands whole in the input: lent, not copied.
-    #[inline]
-    fn read_whole<'a>(
-        &self,
-        opcode: OpCode,
-        payload: &'a [u8],
-    ) -> Result<Option<Event<'a>>, ProtocolError> {
-        if !self.phase.is_open() {
-            return Ok(None);
-        }
-        let message = if opcode == OpCode::Text {
-            let text = crate::utf8::check(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
-            Message::Text(Cow::Borrowed(text))
-        } else {
-            Message::Binary(Cow::Borrowed(payload))
-        };
-        Ok(Some(Event::Message(message)))
     }
 
     /// Keeps a piece of a message; gives how many bytes of it were used, and in `current` the key

@@ -128,18 +128,10 @@ impl FrameHeader {
         let fin = if self.fin { FIN } else { 0 };
         let rsv1 = if self.rsv1 { RSV1 } else { 0 };
         let first = fin | rsv1 | self.opcode as u8;
-        let masked = if self.mask.is_some() { MASKED } else { 0 };
-        if self.len < 126 {
-            out.extend_from_slice(&[first, masked | self.len as u8]);
-        } else if let Ok(len) = u16::try_from(self.len) {
-            let [high, low] = len.to_be_bytes();
-            out.extend_from_slice(&[first, masked | LEN_16, high, low]);
+        if self.len < 126 && self.mask.is_none() {
+            out.extend_from_slice(&[first, self.len as u8]);
         } else {
-            out.extend_from_slice(&[first, masked | LEN_64]);
-            out.extend_from_slice(&self.len.to_be_bytes());
-        }
-        if let Some(key) = self.mask {
-            out.extend_from_slice(&key);
+            write_long(first, self.len, self.mask, out);
         }
     }
 
@@ -151,6 +143,23 @@ impl FrameHeader {
             _ => 10,
         };
         if self.mask.is_some() { len + 4 } else { len }
+    }
+}
+
+/// A header of more than two bytes.
+fn write_long(first: u8, len: u64, mask: Option<MaskKey>, out: &mut Vec<u8>) {
+    let masked = if mask.is_some() { MASKED } else { 0 };
+    if len < 126 {
+        out.extend_from_slice(&[first, masked | len as u8]);
+    } else if let Ok(len) = u16::try_from(len) {
+        let [high, low] = len.to_be_bytes();
+        out.extend_from_slice(&[first, masked | LEN_16, high, low]);
+    } else {
+        out.extend_from_slice(&[first, masked | LEN_64]);
+        out.extend_from_slice(&len.to_be_bytes());
+    }
+    if let Some(key) = mask {
+        out.extend_from_slice(&key);
     }
 }
 
