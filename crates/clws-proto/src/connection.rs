@@ -13,6 +13,7 @@ use crate::frame::{self, FrameHeader, MAX_CONTROL, MAX_HEADER, OpCode, SHORT_HEA
 use crate::mask::{self, MaskKey};
 use crate::message::{Message, Partial};
 use crate::pool::Pool;
+use crate::text::Text;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -109,6 +110,7 @@ pub struct Connection {
     short_max: u8,
     close_sent: bool,
     ping_due: bool,
+    unread_text: bool,
     current: Option<Current>,
     control: Vec<u8>,
     message: Option<Box<Partial>>,
@@ -154,6 +156,7 @@ impl Connection {
             header_len: 0,
             close_sent: false,
             ping_due: false,
+            unread_text: false,
             current: None,
             control: Vec::new(),
             message: None,
@@ -166,6 +169,13 @@ impl Connection {
     /// Lets messages be compressed (RFC 7692), as the opening handshake agreed.
     pub fn with_deflate(mut self, contexts: Contexts) -> Self {
         self.deflate = Some(Box::new(contexts));
+        self
+    }
+
+    /// Gives long texts that are whole in the input as [`Message::Unread`]: for who only passes
+    /// them on, they are checked while they are unmasked.
+    pub fn with_unread_text(mut self) -> Self {
+        self.unread_text = true;
         self
     }
 
@@ -361,11 +371,17 @@ impl Connection {
         }
         if done && current.fin && self.message.is_none() {
             self.current = None;
-            mask::apply_whole(current.key, piece);
             if !self.phase.is_open() {
                 return Ok((len, None));
             }
-            return Ok((len, Some(Event::Message(lend(current.opcode, piece)?))));
+            let message = if self.unread_text && current.opcode == OpCode::Text {
+                let text = Text::unmask(current.key, piece);
+                Message::Unread(text.map_err(|_| ProtocolError::InvalidUtf8)?)
+            } else {
+                mask::apply_whole(current.key, piece);
+                lend(current.opcode, piece)?
+            };
+            return Ok((len, Some(Event::Message(message))));
         }
         let used = self.assemble(&mut current, piece, now, pool)?;
         self.used(current, used);

@@ -18,5 +18,6 @@ pub mod mask;
 pub mod message;
 pub mod pool;
 pub mod proxy_protocol;
+pub mod text;
 pub mod utf8;
 pub mod version;

@@ -6,6 +6,7 @@
 
 use crate::error::ProtocolError;
 use crate::pool::Pool;
+use crate::text::Text;
 use crate::utf8::Tail;
 use std::borrow::Cow;
 use std::time::Instant;
@@ -22,6 +23,9 @@ const LEAST_OVERHEAD: u64 = 64 * 1024;
 pub enum Message<'a> {
     /// Valid UTF-8.
     Text(Cow<'a, str>),
+    /// Valid UTF-8 that nobody reads: some of the texts of a connection that was told so by
+    /// [`Connection::with_unread_text`](crate::connection::Connection::with_unread_text).
+    Unread(Text<'a>),
     /// Any bytes.
     Binary(Cow<'a, [u8]>),
 }
@@ -31,6 +35,7 @@ impl Message<'_> {
     pub fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
+            Self::Unread(text) => text.len(),
             Self::Binary(bytes) => bytes.len(),
         }
     }

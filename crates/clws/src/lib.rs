@@ -38,6 +38,7 @@ pub use clws_proto::close::CloseCode;
 pub use clws_proto::deflate::DeflateConfig;
 pub use clws_proto::error::ProtocolError;
 pub use clws_proto::handshake::{Headers, InvalidHeader, Response};
+pub use clws_proto::text::Text;
 pub use drain::{Drain, DrainReport, Draining};
 pub use error::{Error, Result};
 pub use hosts::Hosts;
@@ -50,7 +51,8 @@ pub use pending::Pending;
 pub use request::Request;
 pub use resource::{Accept, Cause, Closed, Reject, Resource};
 pub use sending::{Broadcast, Dropped, Outcome, SendOptions};
-pub use sending::{send_binary_to, send_binary_to_with, send_text_to, send_text_to_with};
+pub use sending::{send_binary_to, send_binary_to_with};
+pub use sending::{send_text_to, send_text_to_with, send_unread_to};
 pub use server::{Connected, ResourceOptions, Server, ServerHandle};
 #[cfg(feature = "tls")]
 pub use tls::{ClientCertificates, Tls, TlsError, TlsInfo};

@@ -5,6 +5,7 @@ use crate::pending::Pending;
 use crate::request::Request;
 use clws_proto::close::CloseCode;
 use clws_proto::handshake::{ExtraHeaders, InvalidHeader, Response};
+use clws_proto::text::Text;
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
@@ -51,6 +52,22 @@ pub trait Resource: Send + Sync + 'static {
     /// A text message, fragments joined.
     fn text(&self, client: &Client, message: &str) {
         let _ = (client, message);
+    }
+
+    /// Whether text messages are read here; asked once, when the resource is registered.
+    ///
+    /// One that only passes them on says `false`: they come to [`unread_text`](Self::unread_text)
+    /// then, and a long one costs less, because its bytes are checked to be UTF-8 while they are
+    /// unmasked. A `&str` takes a second look at them.
+    fn reads_text(&self) -> bool {
+        true
+    }
+
+    /// A text message that is not read here, fragments joined; send it on with
+    /// [`Client::send_unread`] or [`send_unread_to`](crate::send_unread_to). The default hands it
+    /// to [`text`](Self::text).
+    fn unread_text(&self, client: &Client, message: Text<'_>) {
+        self.text(client, message.to_str());
     }
 
     /// A binary message, fragments joined.

@@ -19,6 +19,8 @@ pub(crate) struct Route {
     pub(crate) path: String,
     pub(crate) origin: Origin,
     pub(crate) resource: Arc<dyn Resource>,
+    /// What it said of itself ([`Resource::reads_text`]).
+    pub(crate) reads_text: bool,
     /// The same resource, to be found by its type.
     pub(crate) typed: Arc<dyn Any + Send + Sync>,
     pub(crate) own_limits: Option<(Arc<Limits>, Arc<Config>)>,
@@ -31,6 +33,7 @@ impl Route {
         Self {
             path: path.to_owned(),
             origin,
+            reads_text: resource.reads_text(),
             resource: resource.clone(),
             typed: resource,
             own_limits: None,

@@ -7,6 +7,7 @@ use crate::limits::SendPolicy;
 use crate::scope::{self, Scope};
 use crate::send_queue::SendQueue;
 use clws_proto::frame::{FrameHeader, MAX_CONTROL, OpCode};
+use clws_proto::text::Text;
 use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -109,6 +110,14 @@ pub fn send_text_to_with<I: IntoIterator<Item: Borrow<Client>>>(
     send_to(clients, OpCode::Text, text.as_bytes(), options)
 }
 
+/// Sends one text message that nobody has read to many clients, as [`send_text_to`] does.
+pub fn send_unread_to<I: IntoIterator<Item: Borrow<Client>>>(
+    clients: I,
+    text: Text<'_>,
+) -> Broadcast {
+    send_to(clients, OpCode::Text, text.as_bytes(), SendOptions::default())
+}
+
 /// Sends one binary message to many clients; it is encoded once for each wire form among them.
 /// Those whose version has no binary messages are named in the result.
 pub fn send_binary_to<I: IntoIterator<Item: Borrow<Client>>>(
@@ -139,6 +148,12 @@ impl Client {
             Ok(text) => self.send_text(text),
             Err(_) => Outcome::Dropped(Dropped::InvalidUtf8),
         }
+    }
+
+    /// Sends a text message that nobody has read; see
+    /// [`Resource::reads_text`](crate::Resource::reads_text).
+    pub fn send_unread(&self, message: Text<'_>) -> Outcome {
+        self.send(OpCode::Text, message.as_bytes(), SendOptions::default())
     }
 
     /// Sends a text message as the options say.

@@ -7,7 +7,7 @@ mod common;
 
 use clws::{Limits, Origin, Server};
 use common::raw::{BINARY, FIN, Raw, TEXT, frame};
-use common::{Echo, Running};
+use common::{Echo, Relay, Running};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::io::{Read, Write};
@@ -31,16 +31,19 @@ fn an_echo_allocates_nothing() {
     let mut limits = Limits::default();
     // The timer looks at an idle client now and then, and may keep its new place in new memory.
     limits.ping_interval = None;
-    let server = Server::builder().workers(1).limits(limits).resource("/", Origin::any(), Echo);
-    let server = Running::start(server);
-    let mut raw = server.raw("/");
-    for (kind, len, header_len) in [(TEXT, 64, 2), (BINARY, 16 * 1024, 4), (TEXT, 0, 2)] {
-        let payload = vec![b'x'; len];
+    let server = Server::builder().workers(1).limits(limits);
+    let server = server.resource("/", Origin::any(), Echo);
+    let server = Running::start(server.resource("/relay", Origin::any(), Relay));
+    let mut clients = ["/", "/relay"].map(|path| server.raw(path));
+    for (client, kind, len, header_len) in
+        [(0, TEXT, 64, 2), (1, TEXT, 16 * 1024, 4), (0, BINARY, 16 * 1024, 4), (0, TEXT, 0, 2)]
+    {
+        let (raw, payload) = (&mut clients[client], vec![b'x'; len]);
         let question = frame(FIN | kind, &payload);
         let mut answer = vec![0; header_len + len];
-        echoes(&mut raw, &question, &mut answer, WARM_UP);
+        echoes(raw, &question, &mut answer, WARM_UP);
         let region = Region::new(GLOBAL);
-        echoes(&mut raw, &question, &mut answer, ROUNDS);
+        echoes(raw, &question, &mut answer, ROUNDS);
         let change = region.change();
         assert_eq!(answer[header_len..], payload);
         assert_eq!(

@@ -119,7 +119,7 @@ const LAYERS: [&[&str]; 7] = [
     &["pool"],
     &["deflate", "handshake"],
     &["frame", "close", "error"],
-    &["closing", "mask", "proxy_protocol", "utf8", "version"],
+    &["closing", "mask", "proxy_protocol", "text", "utf8", "version"],
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,6 +28,7 @@ impl From<Event<'_>> for Seen {
     fn from(event: Event<'_>) -> Self {
         match event {
             Event::Message(Message::Text(text)) => Self::Text(text.into_owned()),
+            Event::Message(Message::Unread(text)) => Self::Text(text.to_str().to_owned()),
             Event::Message(Message::Binary(bytes)) => Self::Binary(bytes.into_owned()),
             Event::Ping(payload) => Self::Ping(payload.into_owned()),
             Event::Pong(payload) => Self::Pong(payload.into_owned()),

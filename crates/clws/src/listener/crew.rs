@@ -192,7 +192,8 @@ impl<R: Resource> Crew<R> {
     fn callback(&self, client: &Client, item: Item<R>) {
         let resource = &self.resource;
         match item {
-            Item::Text(text) => resource.text(client, &text),
+            Item::Text(text) if resource.reads_text() => resource.text(client, &text),
+            Item::Text(text) => resource.unread_text(client, text.as_str().into()),
             Item::Binary(bytes) => resource.binary(client, &bytes),
             Item::Pong(payload) => resource.pong(client, &payload),
             Item::Drained => resource.drained(client),

@@ -260,14 +260,17 @@ impl Live {
         let (client, resource) = (&self.client, self.resource());
         let done = match event {
             Event::Message(Message::Text(Cow::Borrowed(text))) => {
-                kit.hub.guarded(|| resource.text(client, text))
+                kit.hub.guarded(|| hear(client, text))
+            }
+            Event::Message(Message::Unread(text)) => {
+                kit.hub.guarded(|| resource.unread_text(client, text))
             }
             Event::Message(Message::Binary(Cow::Borrowed(bytes))) => {
                 kit.hub.guarded(|| resource.binary(client, bytes))
             }
             Event::Message(Message::Text(Cow::Owned(text))) => {
                 scope::lend_message(Lent::range_of(text.as_bytes()));
-                let done = kit.hub.guarded(|| resource.text(client, &text));
+                let done = kit.hub.guarded(|| hear(client, &text));
                 scope::queue(|queue| queue.settle_message(text.into_bytes(), &mut kit.pool));
                 done
             }
@@ -484,6 +487,16 @@ impl Live {
         let cause = self.cause.unwrap_or(Cause::Lost);
         let closed = Closed { code, reason, cause, clean };
         kit.hub.guarded(|| self.resource().disconnected(&self.client, &closed));
+    }
+}
+
+/// Hands a text to user code, which may not want to read it.
+fn hear(client: &Client, text: &str) {
+    let route = &client.0.route;
+    if route.reads_text {
+        route.resource.text(client, text);
+    } else {
+        route.resource.unread_text(client, text.into());
     }
 }
 

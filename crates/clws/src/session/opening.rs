@@ -247,7 +247,8 @@ impl Session {
             letters: AtomicU32::new(0),
         }));
         let contexts = || agreed.map(|agreed| Contexts::new(&agreed, Side::Server));
-        let wire = Wire::server(client.0.version, config, contexts(), kit.now);
+        let (version, reads_text) = (client.0.version, client.0.route.reads_text);
+        let wire = Wire::server(version, config, contexts(), reads_text, kit.now);
         // Without takeover senders compress by themselves, and nothing is kept here.
         let own = contexts().filter(|contexts| contexts.shared_window_bits().is_none());
         self.phase = Phase::Live(Live::new(client, wire, own.map(Box::new), place, kit.now));

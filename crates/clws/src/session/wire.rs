@@ -32,12 +32,16 @@ impl Wire {
         version: Version,
         config: Arc<Config>,
         contexts: Option<Contexts>,
+        reads_text: bool,
         now: Instant,
     ) -> Self {
         if !version.is_framed() {
             return Self::Hixie76(Box::new(Hixie76::server(config)));
         }
-        let connection = Connection::server(config, now);
+        let mut connection = Connection::server(config, now);
+        if !reads_text {
+            connection = connection.with_unread_text();
+        }
         Self::Framed(match contexts {
             Some(contexts) => connection.with_deflate(contexts),
             None => connection,

@@ -12,7 +12,7 @@ pub mod packed;
 pub mod raw;
 pub mod ws;
 
-use clws::{Client, Closed, Limits, Origin, Reject, Resource, Server, ServerHandle};
+use clws::{Client, Closed, Limits, Origin, Reject, Resource, Server, ServerHandle, Text};
 use raw::{PATIENCE, Raw};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::net::{SocketAddr, TcpStream};
@@ -122,6 +122,19 @@ impl Resource for Echo {
 
     fn binary(&self, client: &Client, message: &[u8]) {
         client.send_binary(message);
+    }
+}
+
+/// The same, with texts that it does not read.
+pub struct Relay;
+
+impl Resource for Relay {
+    fn reads_text(&self) -> bool {
+        false
+    }
+
+    fn unread_text(&self, client: &Client, message: Text<'_>) {
+        client.send_unread(message);
     }
 }
 

@@ -68,7 +68,8 @@ fn limits(policy: SendPolicy) -> Limits {
 fn routes(book: &Book) -> Routes {
     let routes = Routes::default();
     for path in PATHS.into_iter().chain(["/closed"]) {
-        let stage = Stage { book: Arc::clone(book), later: path == "/later" };
+        let relays = matches!(path, "/newest" | "/packed");
+        let stage = Stage { book: Arc::clone(book), later: path == "/later", relays };
         let origin = if path == "/closed" { Origin::none() } else { Origin::any() };
         let mut route = Route::new(path, origin, stage);
         let policy = match path {

@@ -260,6 +260,7 @@ impl Speech {
     fn note(&mut self, number: usize, event: Event<'_>, ledger: &mut Ledger) -> bool {
         match event {
             Event::Message(Message::Text(text)) => ledger.received(number, Text, text.as_bytes()),
+            Event::Message(Message::Unread(text)) => ledger.received(number, Text, text.as_bytes()),
             Event::Message(Message::Binary(bytes)) => ledger.received(number, Binary, &bytes),
             Event::Ping(payload) if is_keepalive(&payload) => {}
             Event::Ping(payload) => {

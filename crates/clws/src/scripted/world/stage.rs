@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::pending::Pending;
 use crate::request::Request;
 use crate::resource::{Accept, Closed, Reject, Resource};
-use crate::sending::{SendOptions, send_binary_to_with, send_text_to_with};
+use crate::sending::{Outcome, SendOptions, send_binary_to_with, send_text_to_with};
 use clws_proto::close::CloseCode;
 use clws_proto::frame::OpCode::{self, Binary, Ping, Text};
 use std::panic::resume_unwind;
@@ -21,6 +21,8 @@ pub(super) struct Stage {
     pub(super) book: Book,
     /// Decisions about handshakes are made elsewhere.
     pub(super) later: bool,
+    /// Texts are passed on unread.
+    pub(super) relays: bool,
 }
 
 /// The peer's number, which stands in its request.
@@ -44,6 +46,14 @@ impl Stage {
             drop(ledger);
             resume_unwind(Box::new("user code failed"));
         }
+    }
+
+    fn text_of(&self, client: &Client, message: &[u8], echo: impl Fn(&Client) -> Outcome) {
+        self.call(client, |ledger, number| {
+            ledger.heard(number, Text, message);
+            ledger.echo(number, (Text, message.to_vec()), echo);
+            ledger.act(number)
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, Ledger> {
@@ -81,13 +91,18 @@ impl Resource for Stage {
         if rejected { Err(Reject::new(403, "unwelcome")) } else { Ok(()) }
     }
 
+    fn reads_text(&self) -> bool {
+        !self.relays
+    }
+
     fn text(&self, client: &Client, message: &str) {
-        self.call(client, |ledger, number| {
-            ledger.heard(number, Text, message.as_bytes());
-            let echo = |client: &Client| client.send_text(message);
-            ledger.echo(number, (Text, message.as_bytes().to_vec()), echo);
-            ledger.act(number)
-        });
+        assert!(!self.relays, "nobody wants to read it");
+        self.text_of(client, message.as_bytes(), |client| client.send_text(message));
+    }
+
+    fn unread_text(&self, client: &Client, message: clws_proto::text::Text<'_>) {
+        assert!(self.relays, "somebody wants to read it");
+        self.text_of(client, message.as_bytes(), |client| client.send_unread(message));
     }
 
     fn binary(&self, client: &Client, message: &[u8]) {
@@ -136,7 +151,7 @@ impl Ledger {
         &mut self,
         number: usize,
         message: super::ledger::Said,
-        echo: impl FnOnce(&Client) -> crate::sending::Outcome,
+        echo: impl FnOnce(&Client) -> Outcome,
     ) {
         if self.random.one_in(3) {
             return;
@@ -221,8 +236,8 @@ impl Ledger {
         for (number, client) in crowd.into_iter().zip(clients) {
             let dropped = report.dropped.iter().find(|(other, _)| *other == client);
             let outcome = match dropped {
-                Some((_, why)) => crate::sending::Outcome::Dropped(*why),
-                None => crate::sending::Outcome::Sent,
+                Some((_, why)) => Outcome::Dropped(*why),
+                None => Outcome::Sent,
             };
             self.sent(number, (opcode, payload.clone()), outcome, false);
         }
