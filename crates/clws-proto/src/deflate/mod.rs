@@ -8,6 +8,7 @@
 //! Frames, the RSV1 bit and the choice of what to compress belong to the caller.
 
 mod bits;
+mod candidates;
 mod codecs;
 mod decoder;
 mod deflater;

@@ -4,44 +4,35 @@
 //! zlib's fastest level does it and with the same size of output. What is different is the cost of
 //! a message: a table that suits its length is cleared, not 128 KiB; and that of a connection that
 //! keeps its history: 96 KiB instead of 370.
-//!
-//! A wrong guess of the processor costs as much as looking at ten positions. So [`BATCH`]
-//! positions are looked at without a branch, and only then it is asked whether one had a match.
 
+use super::candidates::{BLOCK, Candidates, Finder, MAX_HASHED, MIRROR, Ring, SIZE};
+use super::candidates::{TABLE_BITS, Table};
 use super::fixed::{Block, EMPTY_BUFFER, MAX_MATCH};
+use fearless_simd::{Level, Simd, dispatch};
+use std::ops::Range;
 
-/// The bytes a position is a candidate for: those of the history and those to be compressed, half
-/// each. A position modulo this is an index and fits into the table.
-const SIZE: usize = 1 << 16;
 const SEGMENT: usize = SIZE / 2;
-/// Bytes behind the ring that repeat its beginning, for loads across the end.
-const MIRROR: usize = 16;
-/// Positions looked at together, a power of two.
-const BATCH: usize = 8;
-/// Where a segment ends no matches are looked for: loads would go beyond it.
-const LAST: usize = BATCH + 8;
-const TABLE_BITS: u32 = 14;
+/// The shortest match that is worth its code.
+const LEAST: usize = 4;
 const MIN_TABLE_BITS: u32 = 10;
 /// Bytes that are hashed, more than the four a match must have: matches are fewer but longer, which
 /// makes little difference to the size where there is much to refer to.
-const HASHED: u32 = 7;
+const HASHED: usize = 7;
 /// The same for a message that stands alone and is shorter than [`SHORT`] bytes.
-const HASHED_IF_SHORT: u32 = 5;
+const HASHED_IF_SHORT: usize = 5;
 const SHORT: usize = 4096;
 
 /// The compressor's memory: the last 32 KiB and where in them to look.
 #[derive(Debug)]
 pub(super) struct Quick {
     ring: Box<Ring>,
-    table: Box<[u16; 1 << TABLE_BITS]>,
+    table: Box<Table>,
     /// Where the next message begins.
     position: usize,
     window: usize,
     /// The history is not to be used any more.
     forgotten: bool,
 }
-
-type Ring = [u8; SIZE + MIRROR];
 
 impl Quick {
     /// Without history; `window_bits` is at most 15.
@@ -57,7 +48,7 @@ impl Quick {
 
     /// What it has allocated, in bytes.
     pub(super) const fn memory() -> usize {
-        size_of::<Ring>() + size_of::<[u16; 1 << TABLE_BITS]>()
+        size_of::<Ring>() + size_of::<Table>()
     }
 
     /// Appends the compressed message, without the four bytes that RFC 7692 §7.2.1 takes off;
@@ -72,6 +63,18 @@ impl Quick {
         most: usize,
         out: &mut Vec<u8>,
     ) -> bool {
+        self.deflate_with(Level::new(), message, takeover, most, out)
+    }
+
+    /// With the registers of a level that the processor has; the same comes out with all of them.
+    fn deflate_with(
+        &mut self,
+        level: Level,
+        message: &[u8],
+        takeover: bool,
+        most: usize,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let bits = if takeover { TABLE_BITS } else { table_bits(message.len()) };
         if !takeover || self.forgotten {
             self.position = 0;
@@ -80,17 +83,17 @@ impl Quick {
         }
         // The rest of the table may be older than this message.
         self.forgotten = !takeover;
-        if takeover || message.len() >= SHORT {
-            self.block::<HASHED>(message, bits, most, out)
-        } else {
-            self.block::<HASHED_IF_SHORT>(message, bits, most, out)
-        }
+        let hashed = if takeover || message.len() >= SHORT { HASHED } else { HASHED_IF_SHORT };
+        dispatch!(level, simd => {
+            self.block(Finder::new(simd, hashed, bits), message, most, out)
+        })
     }
 
-    fn block<const BYTES: u32>(
+    #[inline(always)]
+    fn block<S: Simd>(
         &mut self,
+        finder: Finder<S>,
         message: &[u8],
-        bits: u32,
         most: usize,
         out: &mut Vec<u8>,
     ) -> bool {
@@ -100,8 +103,8 @@ impl Quick {
         for segment in message.chunks(SEGMENT) {
             store(&mut self.ring, self.position, segment);
             let end = self.position + segment.len();
-            let table = Table::<BYTES> { places: &mut self.table, bits };
-            block = search(&self.ring, table, self.window, self.position..end, block);
+            let positions = self.position..end;
+            block = search(finder, &self.ring, &mut self.table, self.window, positions, block);
             self.position = end;
             if block.bytes() > most {
                 return false;
@@ -128,10 +131,10 @@ impl Quick {
     pub(super) fn remember(&mut self, history: &[u8]) {
         self.table.fill(0);
         store(&mut self.ring, 0, history);
-        let mut table = Table::<HASHED> { places: &mut self.table, bits: TABLE_BITS };
-        for at in 0..history.len().saturating_sub(LAST) {
-            *table.place(load8(&self.ring, at)) = at as u16;
-        }
+        let (ring, table, len) = (&self.ring, &mut self.table, history.len());
+        dispatch!(Level::new(), simd => {
+            note(Finder::new(simd, HASHED, TABLE_BITS), ring, table, len);
+        });
         (self.position, self.forgotten) = (history.len(), false);
     }
 }
@@ -164,79 +167,56 @@ fn load8(ring: &Ring, position: usize) -> u64 {
     u64::from_le_bytes(ring[start..start + 8].try_into().unwrap_or_default())
 }
 
+/// Notes all positions of a history that are followed by enough of it.
 #[inline(always)]
-fn load16(ring: &Ring, position: usize) -> u128 {
-    let start = position % SIZE;
-    u128::from_le_bytes(ring[start..start + 16].try_into().unwrap_or_default())
-}
-
-/// By the hash of so many bytes, the last position that had it, modulo [`SIZE`].
-struct Table<'a, const BYTES: u32> {
-    places: &'a mut [u16; 1 << TABLE_BITS],
-    /// Bits of a hash.
-    bits: u32,
-}
-
-impl<const BYTES: u32> Table<'_, BYTES> {
-    #[inline(always)]
-    fn place(&mut self, bytes: u64) -> &mut u16 {
-        let hash = (bytes << (64 - 8 * BYTES)).wrapping_mul(0x9e37_79b1_85eb_ca87);
-        let hash = (hash >> ((64 - self.bits) % 64)) as usize;
-        &mut self.places[hash % (1 << TABLE_BITS)]
+fn note<S: Simd>(finder: Finder<S>, ring: &Ring, table: &mut Table, len: usize) {
+    for at in (0..len.saturating_sub(BLOCK + MAX_HASHED)).step_by(BLOCK) {
+        finder.look(ring, table, at);
     }
 }
 
 /// Writes the symbols of what stands in the ring at `positions`.
-fn search<'a, const BYTES: u32>(
+#[inline(always)]
+fn search<'a, S: Simd>(
+    finder: Finder<S>,
     ring: &Ring,
-    mut table: Table<'_, BYTES>,
+    table: &mut Table,
     window: usize,
-    positions: std::ops::Range<usize>,
+    positions: Range<usize>,
     mut block: Block<'a>,
 ) -> Block<'a> {
     let end = positions.end;
-    let last = end.saturating_sub(LAST);
-    // Where the next batch begins, and how far everything is written.
+    let last = end.saturating_sub(MAX_HASHED);
+    // What is looked at next, and how far everything is written.
     let (mut at, mut written) = (positions.start, positions.start);
     while at < last {
-        let mut matches = 0_u32;
-        let mut distances = [0_u16; BATCH];
-        let mut differs = [0_u64; BATCH];
-        for index in 0..BATCH {
-            let at = at + index;
-            let bytes = load8(ring, at);
-            let place = table.place(bytes);
-            let distance = (at as u16).wrapping_sub(*place);
-            *place = at as u16;
-            distances[index] = distance;
-            differs[index] = load8(ring, at.wrapping_sub(usize::from(distance))) ^ bytes;
-            matches |= u32::from(differs[index] as u32 == 0) << index;
+        let Candidates { entries, mut alike } = finder.look(ring, table, at);
+        if last - at < BLOCK {
+            alike &= (1 << (last - at)) - 1;
         }
-        // What is too far back is rare. A position that is looked at again, behind a match shorter
-        // than the batch, finds itself: a distance of zero is one too far.
-        let mut index = matches.trailing_zeros() as usize % BATCH;
-        while matches != 0 && usize::from(distances[index]).wrapping_sub(1) >= window {
-            matches &= matches - 1;
-            index = matches.trailing_zeros() as usize % BATCH;
+        while alike != 0 {
+            let index = alike.trailing_zeros() as usize % BLOCK;
+            let (here, there) = (at + index, entries[index] as u16);
+            let distance = usize::from((here as u16).wrapping_sub(there));
+            let mut length = finder.common(ring, here, usize::from(there));
+            // Both are rare. An entry may stand for a position behind this one, or for this one,
+            // which was looked at when it was the last of a message: a distance of zero is one too
+            // far.
+            if distance.wrapping_sub(1) >= window || length < LEAST {
+                alike &= alike - 1;
+                continue;
+            }
+            if length == 32 {
+                length = common_beyond(ring, here, here.wrapping_sub(distance), length);
+            }
+            let length = length.min(end - here);
+            block.run(written, here, |from| load8(ring, from));
+            block.copy(length, distance);
+            written = here + length;
+            alike &= (u64::MAX << (index + length).min(63)) as u32;
         }
-        if matches == 0 {
-            // The longer nothing was found, the fewer positions are looked at.
-            at += BATCH + (at - written) / 32;
-            continue;
-        }
-        at += index;
-        let distance = usize::from(distances[index]);
-        let differs = differs[index];
-        let length = if differs == 0 {
-            common(ring, at, at.wrapping_sub(distance), 8)
-        } else {
-            (differs.trailing_zeros() / 8) as usize
-        };
-        let length = length.min(end - at);
-        block.run(written, at, |from| load8(ring, from));
-        block.copy(length, distance);
-        at += length;
-        written = at;
+        // The longer nothing was found, the fewer positions are looked at.
+        at = written.max(at + BLOCK + at.saturating_sub(written) / 8);
     }
     block.run(written, end, |from| load8(ring, from));
     block
@@ -244,19 +224,10 @@ fn search<'a, const BYTES: u32>(
 
 /// How many bytes are the same at two positions, [`MAX_MATCH`] at most, where the first `length`
 /// are known to be.
-#[inline(always)]
-fn common(ring: &Ring, one: usize, other: usize, length: usize) -> usize {
-    let differs = load16(ring, one + length) ^ load16(ring, other.wrapping_add(length));
-    if differs == 0 {
-        return common_beyond(ring, one, other, length + 16);
-    }
-    length + (differs.trailing_zeros() / 8) as usize
-}
-
 #[inline(never)]
 fn common_beyond(ring: &Ring, one: usize, other: usize, mut length: usize) -> usize {
     while length < MAX_MATCH {
-        let differs = load16(ring, one + length) ^ load16(ring, other.wrapping_add(length));
+        let differs = load8(ring, one + length) ^ load8(ring, other.wrapping_add(length));
         length += (differs.trailing_zeros() / 8) as usize;
         if differs != 0 {
             break;
@@ -264,3 +235,7 @@ fn common_beyond(ring: &Ring, one: usize, other: usize, mut length: usize) -> us
     }
     length.min(MAX_MATCH)
 }
+
+#[cfg(test)]
+#[path = "quick_tests.rs"]
+mod tests;
