@@ -103,12 +103,19 @@ fn is_same_host(origin: &str, host: Option<&str>) -> bool {
         _ => return false,
     };
     // A browser leaves a default port out of both headers; a client that spells it out is equal.
+    // What has another port before it is no host, and not that of a page at that other port.
     let bare = |name: &str| {
         let name = name.to_ascii_lowercase();
-        name.strip_suffix(default_port).map_or(name.clone(), str::to_owned)
+        let host = name.strip_suffix(default_port).filter(|host| !has_port(host));
+        host.map(str::to_owned).unwrap_or(name)
     };
     let host = bare(host);
     !host.is_empty() && bare(authority) == host
+}
+
+/// An IPv6 address stands in brackets.
+fn has_port(host: &str) -> bool {
+    host.contains(':') && !host.ends_with(']')
 }
 
 fn has_prefix(origin: &str, prefix: &str) -> bool {

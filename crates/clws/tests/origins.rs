@@ -168,6 +168,24 @@ fn scenario_j1_default_ports_are_the_same_place() {
 
 /// J2: a name that was made to lead here (DNS rebinding) fits any rule over origins, and is refused
 /// over a loopback address all the same.
+/// Found by fuzzing: of two ports in a row the second was taken off as the default one.
+#[test]
+fn scenario_j1_a_host_with_two_ports_is_nobodys() {
+    let own = Origin::same_host();
+    for (origin, host) in [
+        ("http://:35209", ":35209:80"),
+        ("http://example.com:8080", "example.com:8080:80"),
+        ("http://example.com:8080:80", "example.com:8080"),
+        ("https://[::1]:8443", "[::1]:8443:443"),
+        ("http://::1", "::1:80"),
+    ] {
+        assert!(!own.allows(Some(origin), Some(host)), "{origin} at {host}");
+    }
+    for (origin, host) in [("http://[::1]", "[::1]:80"), ("https://[::1]:443", "[::1]")] {
+        assert!(own.allows(Some(origin), Some(host)), "{origin} at {host}");
+    }
+}
+
 #[test]
 fn scenario_j2_foreign_names_over_loopback() {
     let server = Server::builder()
