@@ -119,17 +119,6 @@ pub struct Connection {
     deflate: Option<Box<Contexts>>,
 }
 
-/// A message that stands whole in the input: lent, not copied.
-#[inline]
-fn lend(opcode: OpCode, payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
-    Ok(if opcode == OpCode::Text {
-        let text = crate::utf8::check(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
-        Message::Text(Cow::Borrowed(text))
-    } else {
-        Message::Binary(Cow::Borrowed(payload))
-    })
-}
-
 impl Connection {
     /// The server's end.
     pub fn server(config: Arc<Config>, now: Instant) -> Self {
@@ -744,6 +733,17 @@ impl Connection {
         self.control = Vec::new();
         self.header_len = 0;
     }
+}
+
+/// A message that stands whole in the input: lent, not copied.
+#[inline]
+fn lend(opcode: OpCode, payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
+    Ok(if opcode == OpCode::Text {
+        let text = crate::utf8::check(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
+        Message::Text(Cow::Borrowed(text))
+    } else {
+        Message::Binary(Cow::Borrowed(payload))
+    })
 }
 
 /// How much a piece may add to its message, as far as that is likely: one that has inflated to more
