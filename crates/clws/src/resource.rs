@@ -110,6 +110,20 @@ pub trait Resource: Send + Sync + 'static {
     fn ended(&self) {}
 }
 
+/// Hands a text over as the resource said it wants texts ([`Resource::reads_text`]).
+pub(crate) fn hear<R: Resource + ?Sized>(
+    resource: &R,
+    reads_text: bool,
+    client: &Client,
+    text: &str,
+) {
+    if reads_text {
+        resource.text(client, text);
+    } else {
+        resource.unread_text(client, text.into());
+    }
+}
+
 /// The answer to an opening handshake that goes on.
 #[derive(Default)]
 pub struct Accept {

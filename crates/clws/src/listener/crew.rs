@@ -6,7 +6,7 @@ use crate::budget::Charge;
 use crate::client::{Client, Mail};
 use crate::hub::Guard;
 use crate::pending::Pending;
-use crate::resource::{Cause, Closed, Reject, Resource};
+use crate::resource::{Cause, Closed, Reject, Resource, hear};
 use clws_proto::close::CloseCode;
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -58,6 +58,8 @@ pub(super) enum Item<R> {
 /// The listener behind its faces: the resource, the mailbox and the threads.
 pub(super) struct Crew<R> {
     pub(super) resource: R,
+    /// What it said of itself ([`Resource::reads_text`]).
+    reads_text: bool,
     pub(super) mailbox: Mailbox<Item<R>, Client>,
     /// How many threads there will be.
     pub(super) size: AtomicUsize,
@@ -69,6 +71,7 @@ pub(super) struct Crew<R> {
 impl<R: Resource> Crew<R> {
     pub(super) fn new(resource: R, mailbox: Mailbox<Item<R>, Client>) -> Self {
         Self {
+            reads_text: resource.reads_text(),
             resource,
             mailbox,
             size: AtomicUsize::new(1),
@@ -192,8 +195,7 @@ impl<R: Resource> Crew<R> {
     fn callback(&self, client: &Client, item: Item<R>) {
         let resource = &self.resource;
         match item {
-            Item::Text(text) if resource.reads_text() => resource.text(client, &text),
-            Item::Text(text) => resource.unread_text(client, text.as_str().into()),
+            Item::Text(text) => hear(resource, self.reads_text, client, &text),
             Item::Binary(bytes) => resource.binary(client, &bytes),
             Item::Pong(payload) => resource.pong(client, &payload),
             Item::Drained => resource.drained(client),

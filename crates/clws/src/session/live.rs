@@ -10,7 +10,7 @@ use crate::client::{Client, Mail, Shared};
 use crate::encode::{plain_len, write_takeover};
 use crate::hub::{Kit, Place};
 use crate::limits::{Limits, SendPolicy};
-use crate::resource::{Cause, Closed, Reject, Resource};
+use crate::resource::{Cause, Closed, Reject, Resource, hear};
 use crate::scope;
 use crate::send_queue::{CloseOrder, Lent, SendQueue};
 use crate::ticks::Epoch;
@@ -258,10 +258,9 @@ impl Live {
             self.spoke(kit.now);
         }
         let (client, resource) = (&self.client, self.resource());
+        let hear = |text: &str| hear(resource, client.0.route.reads_text, client, text);
         let done = match event {
-            Event::Message(Message::Text(Cow::Borrowed(text))) => {
-                kit.hub.guarded(|| hear(client, text))
-            }
+            Event::Message(Message::Text(Cow::Borrowed(text))) => kit.hub.guarded(|| hear(text)),
             Event::Message(Message::Unread(text)) => {
                 kit.hub.guarded(|| resource.unread_text(client, text))
             }
@@ -270,7 +269,7 @@ impl Live {
             }
             Event::Message(Message::Text(Cow::Owned(text))) => {
                 scope::lend_message(Lent::range_of(text.as_bytes()));
-                let done = kit.hub.guarded(|| hear(client, &text));
+                let done = kit.hub.guarded(|| hear(&text));
                 scope::queue(|queue| queue.settle_message(text.into_bytes(), &mut kit.pool));
                 done
             }
@@ -487,16 +486,6 @@ impl Live {
         let cause = self.cause.unwrap_or(Cause::Lost);
         let closed = Closed { code, reason, cause, clean };
         kit.hub.guarded(|| self.resource().disconnected(&self.client, &closed));
-    }
-}
-
-/// Hands a text to user code, which may not want to read it.
-fn hear(client: &Client, text: &str) {
-    let route = &client.0.route;
-    if route.reads_text {
-        route.resource.text(client, text);
-    } else {
-        route.resource.unread_text(client, text.into());
     }
 }
 
