@@ -166,8 +166,6 @@ fn scenario_j1_default_ports_are_the_same_place() {
     }
 }
 
-/// J2: a name that was made to lead here (DNS rebinding) fits any rule over origins, and is refused
-/// over a loopback address all the same.
 /// Found by fuzzing: of two ports in a row the second was taken off as the default one.
 #[test]
 fn scenario_j1_a_host_with_two_ports_is_nobodys() {
@@ -186,6 +184,8 @@ fn scenario_j1_a_host_with_two_ports_is_nobodys() {
     }
 }
 
+/// J2: a name that was made to lead here (DNS rebinding) fits any rule over origins, and is refused
+/// over a loopback address all the same.
 #[test]
 fn scenario_j2_foreign_names_over_loopback() {
     let server = Server::builder()

@@ -2,7 +2,7 @@
 
 mod common;
 
-use clws::{Client, DeflateConfig, Limits, Listener, Origin, Reject, Resource, Server, Text};
+use clws::{Client, DeflateConfig, Listener, Origin, Reject, Resource, Server, Text};
 use common::raw::{CLOSE, FIN, TEXT, frame};
 use common::{Recorder, Running, listen};
 use std::sync::Mutex;
@@ -12,9 +12,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// What comes from one goes to all, the sender too, and to the sender alone once more.
 #[derive(Default)]
-struct Relay(Mutex<Vec<Client>>);
+struct Room(Mutex<Vec<Client>>);
 
-impl Resource for Relay {
+impl Resource for Room {
     fn connected(&self, client: &Client) -> Result<(), Reject> {
         self.0.lock().unwrap().push(client.clone());
         Ok(())
@@ -52,13 +52,13 @@ fn texts() -> [String; 5] {
     [String::new(), "短い".to_owned(), long(200), long(5000), "plain ".repeat(50_000)]
 }
 
-fn relay() -> Server {
-    Server::builder().resource("/", Origin::any(), Relay::default())
+fn room() -> Server {
+    Server::builder().resource("/", Origin::any(), Room::default())
 }
 
 #[test]
 fn texts_of_every_length_are_passed_on() {
-    let server = Running::start(relay());
+    let server = Running::start(room());
     let mut ws = server.ws("/");
     for text in texts() {
         ws.send(Message::text(text.clone())).unwrap();
@@ -70,7 +70,7 @@ fn texts_of_every_length_are_passed_on() {
 
 #[test]
 fn fragments_and_compressed_texts_are_passed_on() {
-    let server = Running::start(relay().deflate(DeflateConfig::default()));
+    let server = Running::start(room().deflate(DeflateConfig::default()));
     let mut ws = server.ws("/");
     let mut packed = common::packed::Packed::open(server.address, "/", "permessage-deflate");
     for text in texts() {
@@ -94,7 +94,7 @@ fn fragments_and_compressed_texts_are_passed_on() {
 
 #[test]
 fn what_is_not_utf8_is_not_passed_on() {
-    let server = Running::start(relay());
+    let server = Running::start(room());
     let mut other = server.ws("/");
     for len in [1, 100, 3000, 100_000] {
         let mut text = "é".repeat(len).into_bytes();
@@ -112,10 +112,11 @@ fn what_is_not_utf8_is_not_passed_on() {
 fn a_resource_that_reads_after_all_hears_everything() {
     let (recorder, events) = Recorder::new(listen);
     let (queued, later) = Recorder::new(listen);
-    let server = Server::builder()
-        .limits(Limits::default())
-        .resource("/", Origin::any(), Forgetful(recorder))
-        .resource("/queued", Origin::any(), Listener::new(Forgetful(queued)));
+    let server = Server::builder().resource("/", Origin::any(), Forgetful(recorder)).resource(
+        "/queued",
+        Origin::any(),
+        Listener::new(Forgetful(queued)),
+    );
     let server = Running::start(server);
     for (path, events) in [("/", events), ("/queued", later)] {
         let mut ws = server.ws(path);

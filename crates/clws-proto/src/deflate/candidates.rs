@@ -10,8 +10,10 @@ use fearless_simd::{Simd, prelude::*, u8x16, u8x32, u32x8};
 /// The bytes a position is a candidate for: those of the history and those to be compressed, half
 /// each. A position modulo this is an index.
 pub(super) const SIZE: usize = 1 << 16;
+/// Bytes that are compared at once.
+pub(super) const COMPARED: usize = 32;
 /// Bytes behind the ring that repeat its beginning, for loads across the end.
-pub(super) const MIRROR: usize = 32;
+pub(super) const MIRROR: usize = COMPARED;
 pub(super) type Ring = [u8; SIZE + MIRROR];
 
 /// Positions looked at together.
@@ -87,12 +89,12 @@ impl<S: Simd> Finder<S> {
         first * 0x9e37_79b1 + last * 0x85eb_ca77
     }
 
-    /// How many bytes are the same at two positions, 32 at most.
+    /// How many bytes are the same at two positions, [`COMPARED`] at most.
     #[inline(always)]
     pub(super) fn common(&self, ring: &Ring, one: usize, other: usize) -> usize {
         let [one, other] = [one, other].map(|at| {
             let start = at % SIZE;
-            u8x32::from_slice(self.simd, &ring[start..start + 32])
+            u8x32::from_slice(self.simd, &ring[start..start + COMPARED])
         });
         (!one.simd_eq(other).to_bitmask()).trailing_zeros() as usize
     }

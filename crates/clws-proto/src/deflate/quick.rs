@@ -5,12 +5,13 @@
 //! a message: a table that suits its length is cleared, not 128 KiB; and that of a connection that
 //! keeps its history: 96 KiB instead of 370.
 
-use super::candidates::{BLOCK, Candidates, Finder, MAX_HASHED, MIRROR, Ring, SIZE};
+use super::candidates::{BLOCK, COMPARED, Candidates, Finder, MAX_HASHED, MIRROR, Ring, SIZE};
 use super::candidates::{TABLE_BITS, Table};
 use super::fixed::{Block, EMPTY_BUFFER, MAX_MATCH};
 use fearless_simd::{Level, Simd, dispatch};
 use std::ops::Range;
 
+/// What is put into the ring at once, beside as much history.
 const SEGMENT: usize = SIZE / 2;
 /// The shortest match that is worth its code.
 const LEAST: usize = 4;
@@ -206,7 +207,7 @@ fn search<'a, S: Simd>(
                 alike &= alike - 1;
                 continue;
             }
-            if length == 32 {
+            if length == COMPARED {
                 length = common_beyond(ring, here, here.wrapping_sub(distance), length);
             }
             let length = length.min(end - here);

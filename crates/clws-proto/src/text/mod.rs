@@ -12,7 +12,7 @@ use crate::utf8::{InvalidUtf8, check};
 use std::fmt;
 
 /// Texts from this length on, in bytes, are worth the tables that [`wide`] loads.
-pub(crate) const LONG: usize = 2048;
+const LONG: usize = 2048;
 
 /// Text that was checked to be UTF-8, as bytes: made to be sent on.
 #[derive(Clone, Copy, PartialEq, Eq)]
