@@ -23,6 +23,8 @@ const BUFFER: usize = 128 * 1024;
 /// The most plaintext in a record, and what sealing adds to it at most.
 const RECORD: usize = 16 * 1024;
 const OVERHEAD: usize = 64;
+/// What is copied at once.
+const PIECE: usize = 2048;
 const LISTENER: u64 = u64::MAX;
 
 pub(super) fn serve(address: SocketAddr) -> Result<()> {
@@ -131,10 +133,13 @@ impl Client {
             match state.map_err(Error::other)? {
                 ConnectionState::ReadTraffic(mut traffic) => {
                     while let Some(record) = traffic.next_record() {
-                        plain.extend_from_slice(record.map_err(Error::other)?.payload);
+                        // One long copy would be slow at some distances, by chance.
+                        for piece in record.map_err(Error::other)?.payload.chunks(PIECE) {
+                            plain.extend_from_slice(piece);
+                        }
                     }
                 }
-                ConnectionState::EncodeTlsData(mut message) => append(sealed, &mut message),
+                ConnectionState::EncodeTlsData(mut message) => encode(sealed, &mut message),
                 ConnectionState::TransmitTlsData(done) => done.done(),
                 ConnectionState::WriteTraffic(mut traffic) => {
                     for piece in plain.chunks(RECORD) {
@@ -152,7 +157,7 @@ impl Client {
     }
 }
 
-fn append(out: &mut Vec<u8>, message: &mut EncodeTlsData<'_, ServerConnectionData>) {
+fn encode(out: &mut Vec<u8>, message: &mut EncodeTlsData<'_, ServerConnectionData>) {
     if let Err(EncodeError::InsufficientSize(needs)) = message.encode(&mut []) {
         let before = out.len();
         out.resize(before + needs.required_size, 0);

@@ -4,6 +4,7 @@
 //! form of the length, the rules for control frames. What depends on the frames before it is
 //! checked by `connection`.
 
+use crate::copy;
 use crate::error::ProtocolError;
 use crate::mask::{self, MaskKey};
 
@@ -167,7 +168,7 @@ fn write_long(first: u8, len: u64, mask: Option<MaskKey>, out: &mut Vec<u8>) {
 pub fn write(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], mask: Option<MaskKey>) {
     FrameHeader { mask, ..FrameHeader::new(opcode, payload.len()) }.write(out);
     let start = out.len();
-    out.extend_from_slice(payload);
+    copy::append(out, payload);
     if let (Some(key), Some(written)) = (mask, out.get_mut(start..)) {
         mask::apply(key, written);
     }

@@ -9,6 +9,7 @@
 pub mod close;
 mod closing;
 pub mod connection;
+pub mod copy;
 pub mod deflate;
 pub mod error;
 pub mod frame;

@@ -4,6 +4,7 @@
 //! is a `String` which nobody has to check again. The buffer grows with the bytes that came, never
 //! with the length a peer declared.
 
+use crate::copy;
 use crate::error::ProtocolError;
 use crate::pool::Pool;
 use crate::text::Text;
@@ -118,7 +119,7 @@ impl Partial {
             Content::Text(text, _) => {
                 if let Some(larger) = pool.take_larger(text.capacity(), text.len() + bytes) {
                     let mut larger = empty_text(larger);
-                    larger.push_str(text);
+                    copy::append_text(&mut larger, text);
                     pool.give(std::mem::replace(text, larger).into_bytes());
                 }
             }
@@ -126,7 +127,7 @@ impl Partial {
                 if let Some(mut larger) =
                     pool.take_larger(content.capacity(), content.len() + bytes)
                 {
-                    larger.extend_from_slice(content);
+                    copy::append(&mut larger, content);
                     pool.give(std::mem::replace(content, larger));
                 }
             }
@@ -139,7 +140,7 @@ impl Partial {
                 tail.push(piece, text).map_err(|_| ProtocolError::InvalidUtf8)
             }
             Content::Binary(bytes) => {
-                bytes.extend_from_slice(piece);
+                copy::append(bytes, piece);
                 Ok(())
             }
         }

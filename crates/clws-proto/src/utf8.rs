@@ -4,6 +4,7 @@
 //! bytes of a character that is not whole yet, so that every byte is checked once, an invalid one
 //! is found with the piece it came in, and what was checked is never checked again.
 
+use crate::copy;
 use simdutf8::basic::from_utf8;
 
 /// The text is not valid UTF-8 and can't become it, whatever follows.
@@ -37,7 +38,7 @@ impl Tail {
             self.push_byte(*first, text)?;
         }
         let (whole, begun) = piece.split_at(piece.len() - begun_len(piece));
-        text.push_str(from_utf8(whole).map_err(|_| InvalidUtf8)?);
+        copy::append_text(text, from_utf8(whole).map_err(|_| InvalidUtf8)?);
         for byte in begun {
             self.push_byte(*byte, text)?;
         }

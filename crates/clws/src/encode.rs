@@ -3,6 +3,7 @@
 //! Versions 13, 8 and 7 share one form. Compressing without context takeover needs nothing of the
 //! client, so the sending thread does it, with compressors of its own.
 
+use clws_proto::copy;
 use clws_proto::deflate::{Agreed, Codecs, Contexts, Side};
 use clws_proto::frame::{FrameHeader, OpCode};
 use clws_proto::hixie76;
@@ -131,7 +132,7 @@ fn write_frames(
             ..FrameHeader::new(opcode_now, piece.len())
         };
         header.write(out);
-        out.extend_from_slice(piece);
+        copy::append(out, piece);
         if after.is_empty() {
             return;
         }

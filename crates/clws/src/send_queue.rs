@@ -9,6 +9,7 @@
 use crate::resource::Cause;
 use crate::shared_run::{SharedFrames, SharedRun};
 use clws_proto::close::CloseCode;
+use clws_proto::copy;
 use clws_proto::frame::{FrameHeader, MAX_HEADER};
 use clws_proto::pool::Pool;
 use std::collections::VecDeque;
@@ -179,7 +180,7 @@ impl SendQueue {
         } else {
             let room = self.room(MAX_HEADER + payload.len());
             header.write(room);
-            room.extend_from_slice(payload);
+            copy::append(room, payload);
         }
     }
 
@@ -393,7 +394,7 @@ impl SendQueue {
     pub(crate) fn settle_input(&mut self, input: &[u8], pool: &mut Pool) {
         for foreign in self.foreign.iter_mut().filter(|one| matches!(one.data, Data::Input)) {
             let mut copy = pool.take();
-            copy.extend_from_slice(input.get(foreign.range.clone()).unwrap_or_default());
+            copy::append(&mut copy, input.get(foreign.range.clone()).unwrap_or_default());
             foreign.range = 0..copy.len();
             self.owned += copy.capacity();
             foreign.data = Data::Owned(copy);

@@ -112,7 +112,7 @@ const IMPORTS: [Imports; 11] = [
 const PROTO: &str = "crates/clws-proto/src/";
 
 /// The modules of `clws-proto`, the highest first: each may import its own row and those below.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["hixie76"],
     &["connection"],
     &["message"],
@@ -120,6 +120,7 @@ const LAYERS: [&[&str]; 7] = [
     &["deflate", "handshake"],
     &["frame", "close", "error"],
     &["closing", "mask", "proxy_protocol", "text", "utf8", "version"],
+    &["copy"],
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 use super::candidates::{BLOCK, COMPARED, Candidates, Finder, MAX_HASHED, MIRROR, Ring, SIZE};
 use super::candidates::{TABLE_BITS, Table};
 use super::fixed::{Block, EMPTY_BUFFER, MAX_MATCH};
+use crate::copy;
 use fearless_simd::{Level, Simd, dispatch};
 use std::ops::Range;
 
@@ -156,8 +157,8 @@ fn table_bits(bytes: usize) -> u32 {
 fn store(ring: &mut Ring, position: usize, segment: &[u8]) {
     let start = position % SIZE;
     let (first, second) = segment.split_at(segment.len().min(SIZE - start));
-    ring[start..start + first.len()].copy_from_slice(first);
-    ring[..second.len()].copy_from_slice(second);
+    copy::fill(&mut ring[start..start + first.len()], first);
+    copy::fill(&mut ring[..second.len()], second);
     let (ring, mirror) = ring.split_at_mut(SIZE);
     mirror.copy_from_slice(&ring[..MIRROR]);
 }

@@ -1,5 +1,7 @@
 //! What was inflated last: the history that matches refer to.
 
+use crate::copy;
+
 /// How far back a match may refer (RFC 1951 §3.2.5).
 const HISTORY: usize = 1 << 15;
 const SIZE: usize = 1 << 16;
@@ -77,7 +79,7 @@ impl Window {
 
     /// Adds bytes; there must be room.
     pub(super) fn extend(&mut self, bytes: &[u8]) {
-        self.bytes[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        copy::fill(&mut self.bytes[self.end..self.end + bytes.len()], bytes);
         self.end += bytes.len();
     }
 

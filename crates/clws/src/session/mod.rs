@@ -22,6 +22,7 @@ use crate::resource::Cause;
 use crate::scope::{self, Scope};
 use crate::send_queue::{MAX_SLICES, SendQueue};
 use crate::tls::TlsStage;
+use clws_proto::copy;
 use leaving::Step;
 use live::Live;
 use opening::Opening;
@@ -201,7 +202,7 @@ impl Session {
     fn keep(&mut self, kit: &mut Kit, bytes: &[u8]) {
         if !bytes.is_empty() {
             let mut kept = kit.pool.take();
-            kept.extend_from_slice(bytes);
+            copy::append(&mut kept, bytes);
             self.stash = Some(Box::new(Stash { bytes: kept, used: 0, ended: false }));
         }
     }

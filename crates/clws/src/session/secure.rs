@@ -9,6 +9,7 @@ use super::{Output, Phase, Session, Stash};
 use crate::hub::Kit;
 use crate::resource::Cause;
 use crate::tls::{Keeper, Opened, TlsStage};
+use clws_proto::copy::{self, MidPage};
 use std::sync::Arc;
 
 /// What a listener's connections speak below HTTP.
@@ -109,7 +110,6 @@ impl Session {
             self.open_records(kit, &mut held, &mut plain, out);
             input = input.get_mut(taken..).unwrap_or_default();
         }
-        plain.clear();
         kit.tls.plain = plain;
     }
 
@@ -118,20 +118,19 @@ impl Session {
         &mut self,
         kit: &mut Kit,
         mut bytes: &mut [u8],
-        plain: &mut Vec<u8>,
+        plain: &mut MidPage,
         out: &mut dyn Output,
     ) {
         while self.is_listening()
             && let Some(tls) = &mut self.tls
         {
-            plain.clear();
             let (used, opened) = tls.open(bytes, plain);
             bytes = bytes.get_mut(used..).unwrap_or_default();
             if !self.flush_tls(kit, out) {
                 return;
             }
             if !plain.is_empty() {
-                self.handle_opened(kit, plain, out);
+                self.handle_opened(kit, plain.as_mut_slice(), out);
             }
             match opened {
                 Opened::More => {}
@@ -175,7 +174,7 @@ impl Session {
     /// been received as a whole, so all of it is opened.
     fn handle_opened(&mut self, kit: &mut Kit, plain: &mut [u8], out: &mut dyn Output) {
         match (&mut self.phase, &mut self.stash) {
-            (_, Some(stash)) => stash.bytes.extend_from_slice(plain),
+            (_, Some(stash)) => copy::append(&mut stash.bytes, plain),
             (Phase::Opening(opening), _) if opening.is_waiting() => opening.put_off(plain),
             _ => self.handle_plain(kit, plain, out),
         }

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "all of it")]
 
 use crate::session::Output;
+use clws_proto::copy::MidPage;
 use std::io::{self, IoSlice};
 
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub(crate) enum Opened {
 
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    pub(crate) plain: Vec<u8>,
+    pub(crate) plain: MidPage,
 }
 
 #[derive(Debug)]
@@ -47,7 +48,7 @@ impl TlsStage {
         match *self {}
     }
 
-    pub(crate) fn open(&mut self, _: &mut [u8], _: &mut Vec<u8>) -> (usize, Opened) {
+    pub(crate) fn open(&mut self, _: &mut [u8], _: &mut MidPage) -> (usize, Opened) {
         match *self {}
     }
 

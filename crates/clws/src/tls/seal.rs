@@ -6,6 +6,7 @@
 
 use super::stage::{TlsStage, append};
 use crate::session::Output;
+use clws_proto::copy::{self, MidPage};
 use rustls::server::ServerConnectionData;
 use rustls::unbuffered::{ConnectionState, EncryptError, WriteTraffic};
 use std::io::{self, IoSlice};
@@ -18,9 +19,10 @@ const SEALED: usize = 4 * (RECORD + 64) + 1024;
 /// Buffers that a worker lends the stage it serves.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    pub(crate) plain: Vec<u8>,
+    /// What is sent may be sealed from where it was opened.
+    pub(crate) plain: MidPage,
     sealed: Vec<u8>,
-    gathered: Vec<u8>,
+    gathered: MidPage,
 }
 
 impl TlsStage {
@@ -159,7 +161,7 @@ impl Sealing<'_> {
         };
         if written < sealed {
             let rest = records.get(written..).unwrap_or_default();
-            self.stage.unsent.extend_from_slice(rest);
+            copy::append(&mut self.stage.unsent, rest);
         }
         if again {
             self.stage.flush(self.out)?;
@@ -186,7 +188,7 @@ impl<'a> Source<'a> {
 
     /// The next piece of at most one record: from where it stands, if that fills a record or is
     /// the last; else gathered from several slices.
-    fn next<'b>(&mut self, gathered: &'b mut Vec<u8>) -> &'b [u8]
+    fn next<'b>(&mut self, gathered: &'b mut MidPage) -> &'b [u8]
     where
         'a: 'b,
     {
@@ -198,16 +200,16 @@ impl<'a> Source<'a> {
                 return piece;
             }
         }
-        gathered.clear();
+        gathered.clear(RECORD);
         while gathered.len() < RECORD
             && let Some(first) = self.slices.first()
         {
             let rest = first.get(self.at..).unwrap_or_default();
             let piece = rest.get(..RECORD - gathered.len()).unwrap_or(rest);
-            gathered.extend_from_slice(piece);
+            gathered.append(piece);
             self.skip(piece.len());
         }
-        gathered
+        gathered.as_slice()
     }
 
     /// Uses `count` bytes of the first slice.
@@ -222,7 +224,7 @@ impl<'a> Source<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{RECORD, Source};
+    use super::{MidPage, RECORD, Source};
     use std::io::IoSlice;
 
     #[test]
@@ -233,7 +235,7 @@ mod tests {
             .map(|(len, byte)| vec![byte; *len])
             .collect();
         let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-        let (mut source, mut gathered) = (Source { slices: &slices, at: 0 }, Vec::new());
+        let (mut source, mut gathered) = (Source { slices: &slices, at: 0 }, MidPage::default());
         let mut pieces: Vec<Vec<u8>> = Vec::new();
         loop {
             let piece = source.next(&mut gathered);

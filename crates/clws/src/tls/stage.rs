@@ -7,6 +7,7 @@
 use super::certificates;
 use super::info::TlsInfo;
 use super::keeper::Keeper;
+use clws_proto::copy::MidPage;
 use rustls::ProtocolVersion;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
@@ -93,9 +94,11 @@ impl TlsStage {
         Some((held, used))
     }
 
-    /// Opens records from `bytes` into `plain`, which is empty; gives how many bytes were used.
-    /// All are, but after [`Opened::More`]: what belongs to a record that is not whole is kept.
-    pub(crate) fn open(&mut self, bytes: &mut [u8], plain: &mut Vec<u8>) -> (usize, Opened) {
+    /// Opens records from `bytes` into `plain`, which is emptied before; gives how many bytes were
+    /// used. All are, but after [`Opened::More`]: what belongs to a record that is not whole is
+    /// kept.
+    pub(crate) fn open(&mut self, bytes: &mut [u8], plain: &mut MidPage) -> (usize, Opened) {
+        plain.clear(MAX_OPENED);
         let asks = self.is_handshaking();
         let mut used = 0;
         let opened = loop {
@@ -104,7 +107,7 @@ impl TlsStage {
             let step = match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(Ok(record)) = traffic.next_record() {
-                        plain.extend_from_slice(record.payload);
+                        plain.append(record.payload);
                     }
                     if used + discard == bytes.len() {
                         // Nothing is left to ask for: what TLS has to say goes with what is sent.
