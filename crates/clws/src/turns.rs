@@ -9,6 +9,7 @@
 use crate::client::SessionId;
 use crate::hub::Kit;
 use crate::session::Session;
+use clws_proto::frame::MAX_HEADER;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Instant;
@@ -34,6 +35,9 @@ pub(crate) struct Standing {
     /// Its latest message was longer than a turn: it is served with the list, in whose order those
     /// like it are read.
     long: bool,
+    /// How much of a long message had come when it was looked at last, in turns' bytes, and one;
+    /// 0 before that.
+    seen: u8,
     /// How many more reads take at least what had come when the session's time was up.
     last_reads: u8,
 }
@@ -134,7 +138,11 @@ impl Turns {
 
     /// A buffer with room for all that is read at once.
     pub(crate) fn buffer(&self) -> Vec<u8> {
-        vec![0; 2 * self.turn_bytes + long(self.turn_bytes)]
+        vec![0; self.room()]
+    }
+
+    fn room(&self) -> usize {
+        2 * self.turn_bytes + long(self.turn_bytes)
     }
 
     /// Begins a round.
@@ -150,6 +158,43 @@ impl Turns {
         let puts_off = standing.long && self.long_left == 0 && session.expected() == 0;
         self.put_off |= puts_off;
         puts_off
+    }
+
+    /// Whether a session is read in a later round, when more of its long message will have come:
+    /// it is not whole yet, and is looked at for the first time, or has come further by a turn's
+    /// bytes since the last. `peek` looks at the first bytes in the socket, and says how many those
+    /// are and how many there are in all.
+    #[inline]
+    pub(crate) fn awaits_rest(
+        &self,
+        session: &Session,
+        standing: &mut Standing,
+        peek: impl FnOnce(&mut [u8]) -> io::Result<(usize, usize)>,
+    ) -> bool {
+        let asks = standing.long && session.expected() == 0 && !standing.is_ending();
+        asks && self.grows(session, standing, peek)
+    }
+
+    /// The part of [`Self::awaits_rest`] that costs two system calls.
+    fn grows(
+        &self,
+        session: &Session,
+        standing: &mut Standing,
+        peek: impl FnOnce(&mut [u8]) -> io::Result<(usize, usize)>,
+    ) -> bool {
+        let before = std::mem::take(&mut standing.seen);
+        let mut header = [0; MAX_HEADER];
+        let Ok((peeked, come)) = peek(&mut header) else { return false };
+        let Some(lacks) = session.lacks(header.get(..peeked).unwrap_or_default()) else {
+            return false;
+        };
+        let seen = u8::try_from(come / self.turn_bytes + 1).unwrap_or(u8::MAX);
+        let whole = peeked + lacks;
+        let waits = come < whole && whole <= self.room() && before < seen;
+        if waits {
+            standing.seen = seen;
+        }
+        waits
     }
 
     /// How many bytes a session may have read in one turn.

@@ -33,6 +33,16 @@ impl Stream {
         }
     }
 
+    /// Looks at the first bytes that have come; says how many those are, and how many have come in
+    /// all. An error where the system does not say that.
+    pub(super) fn peek(&self, buffer: &mut [u8]) -> io::Result<(usize, usize)> {
+        match self {
+            Self::Tcp(stream) => peek(stream, buffer),
+            #[cfg(unix)]
+            Self::Unix(stream) => peek(stream, buffer),
+        }
+    }
+
     /// How many bytes the system holds of what came, at most; 0 where it does not say.
     pub(super) fn receive_buffer(&self) -> usize {
         let size = match self {
@@ -82,6 +92,13 @@ fn read(stream: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 #[cfg(unix)]
+fn peek(stream: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, usize)> {
+    let (count, _) = rustix::net::recv(&stream, buffer, RecvFlags::PEEK)?;
+    let all = rustix::io::ioctl_fionread(stream)?;
+    Ok((count, usize::try_from(all).unwrap_or(usize::MAX)))
+}
+
+#[cfg(unix)]
 #[inline(always)]
 fn write(stream: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     if let [one] = slices {
@@ -95,6 +112,11 @@ fn write(stream: impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
 #[cfg(not(unix))]
 fn read(mut stream: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     stream.read(buffer)
+}
+
+#[cfg(not(unix))]
+fn peek<T>(_: T, _: &mut [u8]) -> io::Result<(usize, usize)> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(not(unix))]
@@ -128,5 +150,39 @@ impl event::Source for Stream {
             #[cfg(unix)]
             Self::Unix(stream) => stream.deregister(from),
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::Stream;
+    use mio::net::{TcpStream, UnixStream};
+    use std::io::{Result, Write};
+    use std::net::TcpListener;
+
+    /// Two ends of a connection by TCP and by a Unix-domain socket: the peer's, and ours.
+    fn pairs() -> Result<[(Box<dyn Write>, Stream); 2]> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let peer = std::net::TcpStream::connect(listener.local_addr()?)?;
+        let ours = TcpStream::from_std(listener.accept()?.0);
+        let (unix_peer, unix) = std::os::unix::net::UnixStream::pair()?;
+        Ok([
+            (Box::new(peer), Stream::Tcp(ours)),
+            (Box::new(unix_peer), Stream::Unix(UnixStream::from_std(unix))),
+        ])
+    }
+
+    #[test]
+    fn a_look_takes_nothing_and_tells_how_much_there_is() -> Result<()> {
+        for (mut peer, stream) in pairs()? {
+            peer.write_all(&[7; 100])?;
+            let mut few = [0; 14];
+            assert_eq!(stream.peek(&mut few)?, (14, 100), "{stream:?}");
+            assert_eq!(few, [7; 14]);
+            assert_eq!(stream.read(&mut [0; 200])?, 100);
+            drop(peer);
+            assert_eq!(stream.peek(&mut few)?, (0, 0));
+        }
+        Ok(())
     }
 }

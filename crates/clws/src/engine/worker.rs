@@ -211,7 +211,12 @@ impl Worker {
         let reads = seat.standing.readable && seat.session.wants_read() && self.kit.share > 0;
         if reads && !seat.standing.is_ending() && self.ledger.turns_away() {
             seat.session.throttle(true);
-        } else if reads && !self.turns.puts_off(&seat.session, &seat.standing) {
+        } else if reads
+            && !self.turns.puts_off(&seat.session, &seat.standing)
+            && !self
+                .turns
+                .awaits_rest(&seat.session, &mut seat.standing, |buffer| seat.stream.peek(buffer))
+        {
             seat.standing.readable = false;
             let Seat { stream, session, standing, .. } = seat;
             let budget = self.turns.budget(session, standing, &self.kit);

@@ -25,7 +25,13 @@ impl Socket {
     /// A read, and what comes of it; how many bytes that was, or `None` where it is put off.
     fn serve(&mut self, turns: &mut Turns) -> Option<usize> {
         let Self { rig, standing, holds } = self;
-        if turns.puts_off(&rig.session, standing) {
+        let peek = |buffer: &mut [u8]| {
+            let count = buffer.len().min(holds.len());
+            buffer[..count].copy_from_slice(&holds[..count]);
+            Ok((count, holds.len()))
+        };
+        if turns.puts_off(&rig.session, standing) || turns.awaits_rest(&rig.session, standing, peek)
+        {
             return None;
         }
         let mut buffer = turns.buffer();
@@ -86,6 +92,61 @@ fn one_that_has_not_come_whole_is_put_together() {
     Socket::new(live(), masked(Binary, &vec![7; ROOM])).serve(&mut turns);
     assert_eq!(socket.serve(&mut turns), Some(100_014));
     assert_eq!(socket.calls(), [Call::Binary(500_000)]);
+}
+
+/// One that a session sends behind another long one, which is what its engine knows it by.
+fn second(rig: Rig, turns: &mut Turns) -> (Socket, Vec<u8>) {
+    let message = masked(Binary, &vec![7; 500_000]);
+    let mut socket = Socket::new(rig, message.clone());
+    turns.begin();
+    assert_eq!(socket.serve(turns), Some(message.len()));
+    socket.calls();
+    turns.begin();
+    (socket, message)
+}
+
+#[test]
+fn one_that_comes_from_round_to_round_is_waited_for_and_lent() {
+    let mut turns = turns();
+    let (mut socket, message) = second(live(), &mut turns);
+    for piece in message[..7 * TURN].chunks(TURN) {
+        socket.holds.extend(piece);
+        assert_eq!(socket.serve(&mut turns), None, "{} bytes have come", socket.holds.len());
+        assert!(socket.standing.readable, "it comes again");
+    }
+    socket.holds.extend(&message[7 * TURN..]);
+    assert_eq!(socket.serve(&mut turns), Some(message.len()));
+    assert_eq!(socket.calls(), [Call::Binary(500_000)]);
+    assert!(!socket.rig.owns_buffers(), "it was copied");
+}
+
+#[test]
+fn one_that_hardly_comes_further_is_not_waited_for() {
+    let mut turns = turns();
+    for (begun, more) in [(10, 0), (200_000, 0), (200_000, 100), (TURN + 1, TURN - 2)] {
+        let (mut socket, message) = second(live(), &mut turns);
+        socket.holds.extend(&message[..begun]);
+        // What the header does not tell of is not waited for either.
+        let waits = begun > 14;
+        assert_eq!(socket.serve(&mut turns).is_none(), waits, "{begun} bytes");
+        socket.holds.extend(&message[begun..begun + more]);
+        if waits {
+            assert_eq!(socket.serve(&mut turns), Some(begun + more));
+        }
+        socket.holds.extend(&message[begun + more..]);
+        while socket.serve(&mut turns).is_none_or(|read| read > 0) {}
+        assert_eq!(socket.calls(), [Call::Binary(500_000)]);
+    }
+}
+
+#[test]
+fn one_that_would_not_be_lent_is_not_waited_for() {
+    let large = Limits { max_message_size: 1 << 24, max_frame_size: 1 << 24, ..Limits::default() };
+    let mut turns = turns();
+    let (mut socket, _) = second(Rig::open(large, Rig::idle()), &mut turns);
+    socket.holds = masked(Binary, &vec![7; 2 * ROOM]);
+    socket.holds.truncate(ROOM);
+    assert!(socket.serve(&mut turns).is_some());
 }
 
 #[test]

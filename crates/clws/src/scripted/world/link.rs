@@ -143,6 +143,18 @@ impl Link {
         Ok(count)
     }
 
+    /// The server looks at what is first, and asks how much there is.
+    pub(super) fn peek(&mut self, buffer: &mut [u8]) -> io::Result<(usize, usize)> {
+        if self.reset_by_peer || self.random.one_in(50) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let count = buffer.len().min(self.up.len());
+        for (slot, byte) in buffer.iter_mut().zip(&self.up) {
+            *slot = *byte;
+        }
+        Ok((count, self.up.len()))
+    }
+
     pub(super) fn half_close(&mut self) {
         if std::mem::replace(&mut self.down_ended, true) {
             self.faults.push("shut down twice".into());

@@ -199,7 +199,12 @@ impl Worker {
             seat.session.handle_writable(&mut self.kit, link);
         }
         let reads = seat.standing.readable && seat.session.wants_read() && self.kit.share > 0;
-        if reads && !self.turns.puts_off(&seat.session, &seat.standing) {
+        if reads
+            && !self.turns.puts_off(&seat.session, &seat.standing)
+            && !self
+                .turns
+                .awaits_rest(&seat.session, &mut seat.standing, |buffer| link.peek(buffer))
+        {
             seat.standing.readable = false;
             let Seat { session, standing, .. } = seat;
             let budget = self.turns.budget(session, standing, &self.kit);
