@@ -164,7 +164,7 @@ impl Turns {
     /// it is not whole yet, and is looked at for the first time, or has come further by a turn's
     /// bytes since the last. `peek` looks at the first bytes in the socket, and says how many those
     /// are and how many there are in all.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn awaits_rest(
         &self,
         session: &Session,
@@ -176,6 +176,7 @@ impl Turns {
     }
 
     /// The part of [`Self::awaits_rest`] that costs two system calls.
+    #[cold]
     fn grows(
         &self,
         session: &Session,

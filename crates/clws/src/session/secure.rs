@@ -200,8 +200,14 @@ impl Session {
     }
 
     /// Writes ciphertext that waits; `false` when the connection was lost.
+    #[inline]
     pub(super) fn flush_tls(&mut self, kit: &mut Kit, out: &mut dyn Output) -> bool {
-        let Some(tls) = self.tls.as_mut().filter(|tls| tls.has_unsent()) else { return true };
+        !self.has_unsent() || self.write_unsent(kit, out)
+    }
+
+    #[inline(never)]
+    fn write_unsent(&mut self, kit: &mut Kit, out: &mut dyn Output) -> bool {
+        let Some(tls) = &mut self.tls else { return true };
         let Ok(taken) = tls.flush(out) else {
             self.lose(kit, Cause::Lost, false);
             return false;
@@ -227,6 +233,7 @@ impl Session {
     }
 
     /// Whether there are any.
+    #[inline]
     pub(super) fn has_unsent(&self) -> bool {
         self.unsent() > 0
     }

@@ -27,11 +27,13 @@ pub(crate) struct Buffers {
 
 impl TlsStage {
     /// Bytes of ciphertext that wait for the socket.
+    #[inline]
     pub(crate) fn unsent(&self) -> usize {
         self.unsent.len() - self.sent
     }
 
     /// Whether there are any.
+    #[inline]
     pub(crate) fn has_unsent(&self) -> bool {
         self.unsent() > 0
     }
@@ -108,7 +110,9 @@ pub(crate) struct Sealing<'a> {
 impl Output for Sealing<'_> {
     /// Takes as much as the socket takes, and at most one buffer of records beyond that.
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.stage.flush(self.out)?;
+        if self.stage.has_unsent() {
+            self.stage.flush(self.out)?;
+        }
         if self.stage.has_unsent() || self.stage.closed {
             return Err(io::ErrorKind::WouldBlock.into());
         }
