@@ -139,7 +139,7 @@ impl Client {
                         }
                     }
                 }
-                ConnectionState::EncodeTlsData(mut message) => encode(sealed, &mut message),
+                ConnectionState::EncodeTlsData(mut message) => append(sealed, &mut message),
                 ConnectionState::TransmitTlsData(done) => done.done(),
                 ConnectionState::WriteTraffic(mut traffic) => {
                     for piece in plain.chunks(RECORD) {
@@ -157,7 +157,7 @@ impl Client {
     }
 }
 
-fn encode(out: &mut Vec<u8>, message: &mut EncodeTlsData<'_, ServerConnectionData>) {
+fn append(out: &mut Vec<u8>, message: &mut EncodeTlsData<'_, ServerConnectionData>) {
     if let Err(EncodeError::InsufficientSize(needs)) = message.encode(&mut []) {
         let before = out.len();
         out.resize(before + needs.required_size, 0);

@@ -6,6 +6,8 @@
 //! were allocated one after the other. Copied in shorter pieces, bytes move as fast wherever they
 //! lie.
 
+use std::ops::{Deref, DerefMut};
+
 /// The longest piece, in bytes, that every C library copies by way of registers.
 const PIECE: usize = 2048;
 /// The bytes of a page.
@@ -33,39 +35,29 @@ impl MidPage {
     pub fn append(&mut self, bytes: &[u8]) {
         append(&mut self.bytes, bytes);
     }
+}
 
-    /// How many bytes it has.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.bytes.len() - self.begin
-    }
+impl Deref for MidPage {
+    type Target = [u8];
 
-    /// Whether it has none.
     #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Its bytes.
-    #[inline]
-    pub fn as_slice(&self) -> &[u8] {
+    fn deref(&self) -> &[u8] {
         self.bytes.get(self.begin..).unwrap_or_default()
     }
+}
 
-    /// Its bytes, to be changed.
+impl DerefMut for MidPage {
     #[inline]
-    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+    fn deref_mut(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.begin..).unwrap_or_default()
     }
 }
 
-/// Copies `from` to `to`, as far as the shorter one goes.
+/// Copies `from` to `to`, which is as long.
 #[inline]
 pub fn fill(to: &mut [u8], from: &[u8]) {
     for (to, from) in to.chunks_mut(PIECE).zip(from.chunks(PIECE)) {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = *from;
-        }
+        to.copy_from_slice(from);
     }
 }
 
@@ -123,8 +115,8 @@ mod tests {
             buffer.clear(len);
             assert!(buffer.is_empty());
             buffer.append(&bytes);
-            assert_eq!(buffer.as_slice(), bytes);
-            assert_eq!(buffer.as_mut_slice().as_ptr().addr() % PAGE, PAGE / 2);
+            assert_eq!(*buffer, bytes);
+            assert_eq!(buffer.as_ptr().addr() % PAGE, PAGE / 2);
             buffer.append(&[7; 3 * PAGE]);
             assert_eq!(buffer.len(), len + 3 * PAGE);
         }

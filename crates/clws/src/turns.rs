@@ -151,31 +151,27 @@ impl Turns {
         self.waited_for = std::mem::take(&mut self.put_off);
     }
 
-    /// Whether a session is read in a later round, when there is room for its message again. Those
-    /// whose long message comes by surprise take none of it before them.
-    #[inline]
-    pub(crate) fn puts_off(&mut self, session: &Session, standing: &Standing) -> bool {
-        let puts_off = standing.long && self.long_left == 0 && session.expected() == 0;
-        self.put_off |= puts_off;
-        puts_off
-    }
-
-    /// Whether a session is read in a later round, when more of its long message will have come:
-    /// it is not whole yet, and is looked at for the first time, or has come further by a turn's
-    /// bytes since the last. `peek` looks at the first bytes in the socket, and says how many those
+    /// Whether a session is read in a later round: when there is room for its long message again,
+    /// or when more of that will have come. Those whose long message comes by surprise take none of
+    /// the room before them. `peek` looks at the first bytes in the socket, and says how many those
     /// are and how many there are in all.
     #[inline(always)]
-    pub(crate) fn awaits_rest(
-        &self,
+    pub(crate) fn puts_off(
+        &mut self,
         session: &Session,
         standing: &mut Standing,
         peek: impl FnOnce(&mut [u8]) -> io::Result<(usize, usize)>,
     ) -> bool {
-        let asks = standing.long && session.expected() == 0 && !standing.is_ending();
-        asks && self.grows(session, standing, peek)
+        if !standing.long || session.expected() > 0 {
+            return false;
+        }
+        let has_room = self.long_left > 0;
+        self.put_off |= !has_room;
+        !has_room || (!standing.is_ending() && self.grows(session, standing, peek))
     }
 
-    /// The part of [`Self::awaits_rest`] that costs two system calls.
+    /// Whether a long message is not whole yet, and is looked at for the first time, or has come
+    /// further by a turn's bytes since the last. It costs two system calls.
     #[cold]
     fn grows(
         &self,

@@ -212,10 +212,9 @@ impl Worker {
         if reads && !seat.standing.is_ending() && self.ledger.turns_away() {
             seat.session.throttle(true);
         } else if reads
-            && !self.turns.puts_off(&seat.session, &seat.standing)
             && !self
                 .turns
-                .awaits_rest(&seat.session, &mut seat.standing, |buffer| seat.stream.peek(buffer))
+                .puts_off(&seat.session, &mut seat.standing, |first| seat.stream.peek(first))
         {
             seat.standing.readable = false;
             let Seat { stream, session, standing, .. } = seat;

@@ -30,8 +30,7 @@ impl Socket {
             buffer[..count].copy_from_slice(&holds[..count]);
             Ok((count, holds.len()))
         };
-        if turns.puts_off(&rig.session, standing) || turns.awaits_rest(&rig.session, standing, peek)
-        {
+        if turns.puts_off(&rig.session, standing, peek) {
             return None;
         }
         let mut buffer = turns.buffer();

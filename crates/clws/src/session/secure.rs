@@ -130,7 +130,7 @@ impl Session {
                 return;
             }
             if !plain.is_empty() {
-                self.handle_opened(kit, plain.as_mut_slice(), out);
+                self.handle_opened(kit, plain, out);
             }
             match opened {
                 Opened::More => {}

@@ -213,7 +213,7 @@ impl<'a> Source<'a> {
             gathered.append(piece);
             self.skip(piece.len());
         }
-        gathered.as_slice()
+        gathered
     }
 
     /// Uses `count` bytes of the first slice.

@@ -200,10 +200,7 @@ impl Worker {
         }
         let reads = seat.standing.readable && seat.session.wants_read() && self.kit.share > 0;
         if reads
-            && !self.turns.puts_off(&seat.session, &seat.standing)
-            && !self
-                .turns
-                .awaits_rest(&seat.session, &mut seat.standing, |buffer| link.peek(buffer))
+            && !self.turns.puts_off(&seat.session, &mut seat.standing, |first| link.peek(first))
         {
             seat.standing.readable = false;
             let Seat { session, standing, .. } = seat;
