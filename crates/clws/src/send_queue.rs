@@ -139,6 +139,12 @@ impl SendQueue {
         self.bytes.len() - self.written + self.foreign_len
     }
 
+    /// Whether something waits, and it is little, and lies in the queue's own buffer.
+    #[inline]
+    pub(crate) fn is_small(&self) -> bool {
+        self.foreign_len == 0 && (1..=LEND_MIN).contains(&self.len())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -20,6 +20,10 @@ use std::time::Instant;
 const LONG_TURNS: usize = 16;
 const MAX_LONG: usize = 1024 * 1024;
 
+/// The most sessions whose small answers wait for one another: each then waits for so many clients'
+/// callbacks.
+pub(crate) const CORKED: usize = 32;
+
 /// What is known of one session.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "five facts, each changing by itself")]
@@ -115,6 +119,8 @@ pub(crate) struct Turns {
     /// There is more to read, or something was sent to them.
     listed: Vec<SessionId>,
     swelling: VecDeque<SessionId>,
+    /// Their answers wait.
+    corked: VecDeque<SessionId>,
     turn_bytes: usize,
     /// How much of long messages may still be read whole in this round.
     long_left: usize,
@@ -129,6 +135,7 @@ impl Turns {
         Self {
             listed: Vec::with_capacity(count),
             swelling: VecDeque::new(),
+            corked: VecDeque::with_capacity(CORKED),
             turn_bytes,
             long_left: long(turn_bytes),
             put_off: false,
@@ -272,6 +279,19 @@ impl Turns {
         if !std::mem::replace(&mut standing.listed, true) {
             self.listed.push(entry);
         }
+    }
+
+    /// Notes a session whose answers wait; whether they are enough to be written.
+    #[inline]
+    pub(crate) fn cork(&mut self, entry: SessionId) -> bool {
+        self.corked.push_back(entry);
+        self.corked.len() >= CORKED
+    }
+
+    /// Takes the first of them.
+    #[inline]
+    pub(crate) fn uncork(&mut self) -> Option<SessionId> {
+        self.corked.pop_front()
     }
 
     /// Swaps the list for `other`, which is empty.

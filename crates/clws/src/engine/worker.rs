@@ -1,7 +1,8 @@
 //! A worker: one thread, one event loop, many sessions.
 //!
-//! Each turn serves the sockets that are ready, then the letters, then the sockets that had more
-//! than one turn's share, then the deadlines. Sockets are registered once, edge-triggered, so a
+//! Each turn serves the sockets that are ready, reading from several before it writes small answers
+//! to them, then the letters, then the sockets that had more than one turn's share, then the
+//! deadlines. Sockets are registered once, edge-triggered, so a
 //! message costs one read and one write and no other system call.
 
 mod relief;
@@ -118,6 +119,7 @@ impl Worker {
             for event in events.iter().filter(|event| event.token() != WAKE) {
                 self.handle_event(event);
             }
+            self.uncork();
             self.mailbox.collect(&mut letters);
             for letter in letters.drain(..) {
                 self.handle_letter(letter);
@@ -188,6 +190,16 @@ impl Worker {
         self.serve(slot as u32, event.is_writable(), false);
     }
 
+    /// Writes the answers that were put off.
+    fn uncork(&mut self) {
+        while let Some(entry @ (slot, _)) = self.turns.uncork() {
+            if let Some(seat) = seat_of(&mut self.seats, entry) {
+                seat.session.uncork(&mut self.kit, &mut &seat.stream);
+                self.settle(slot);
+            }
+        }
+    }
+
     /// Lets the first of those that inflate long messages go on for one turn's share.
     fn inflate(&mut self) {
         self.kit.crowded = false;
@@ -226,7 +238,17 @@ impl Worker {
                     let read = |rest: &mut [u8]| stream.read(rest);
                     let count = self.turns.go_on(session, standing, buffer, got, read);
                     let input = self.buffer.get_mut(..count).unwrap_or_default();
+                    self.kit.corks = !listed && !standing.is_ending();
                     session.handle_input(&mut self.kit, input, &mut &*stream);
+                    self.kit.corks = false;
+                    if session.is_corked() {
+                        let entry = (slot, session.id());
+                        if self.turns.cork(entry) {
+                            self.uncork();
+                        }
+                        // It is settled when its answers are written.
+                        return;
+                    }
                 }
                 Err(error) => match Reading::after(&error) {
                     Reading::Empty => {}

@@ -59,6 +59,18 @@ fn an_end_that_comes_with_a_flood_is_acted_on_behind_it() {
     }
 }
 
+#[test]
+fn a_message_that_comes_with_the_end_is_answered_before_it() {
+    for version in VERSIONS {
+        let mut pair = Pair::open(version, Limits::default());
+        let (message, calls) = echoes(1);
+        pair.say_last(&message);
+        assert_eq!(pair.heard_of_gone(), calls);
+        assert!(pair.is_told_the_end());
+        assert_eq!(frames(&pair.read), (vec![(Text, b"echo".to_vec())], 0));
+    }
+}
+
 /// Turn by turn, and nothing of what may follow an end is read before it is acted on.
 #[test]
 fn an_end_waits_for_its_turn() {

@@ -1,6 +1,7 @@
 //! The second engine: drives one session by script, with virtual time and a wire that takes as
 //! much as the script says. What the worker does with sockets, this does with vectors.
 
+mod corked;
 mod departure;
 mod drain;
 #[cfg(feature = "tls")]
@@ -271,9 +272,14 @@ impl Rig {
     pub(super) fn receive(&mut self, bytes: &[u8]) {
         let mut buffer = bytes.to_vec();
         self.kit.deal();
+        self.kit.corks = true;
         self.session.handle_input(&mut self.kit, &mut buffer, &mut self.wire);
+        self.kit.corks = false;
         // Whatever still refers to the receive buffer would now send the wrong bytes.
         buffer.fill(0xEE);
+        if self.session.is_corked() {
+            self.session.uncork(&mut self.kit, &mut self.wire);
+        }
         self.look();
     }
 

@@ -394,6 +394,32 @@ fn a_record_that_was_tampered_with_ends_the_client() {
 }
 
 #[test]
+fn what_was_answered_before_a_record_that_was_tampered_with_is_written_before_the_alert() {
+    for version in VERSIONS {
+        let mut pair = Pair::open(version, Limits::default());
+        pair.say(&masked(Text, b"echo"));
+        let first = pair.flight();
+        pair.say(&masked(Text, b"two"));
+        let mut second = pair.flight();
+        *second.last_mut().unwrap() ^= 1;
+        let (begin, end) = first.split_at(9);
+        pair.rig.receive(begin);
+        pair.rig.receive(&[end, &second].concat());
+        let sent = pair.rig.take_sent();
+        let mut rest = &sent[..];
+        let told = loop {
+            pair.tls.read_tls(&mut rest).unwrap();
+            if let Err(error) = pair.tls.process_new_packets() {
+                break error;
+            }
+        };
+        assert!(matches!(told, rustls::Error::AlertReceived(_)), "{told:?}");
+        let _ = pair.tls.reader().read_to_end(&mut pair.read);
+        assert_eq!(frames(&pair.read), (vec![(Text, b"echo".to_vec())], 0));
+    }
+}
+
+#[test]
 fn what_is_no_tls_is_closed_and_costs_nothing() {
     let zeros = vec![0; 256 * 1024];
     let endless = [&[0x16, 3, 1, 0x40, 0, 1, 0, 0xff, 0xff][..], &[1; 16_380]].concat();

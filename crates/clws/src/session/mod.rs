@@ -5,6 +5,7 @@
 //! connection and the user's callbacks (`live`), then the orderly end of the socket. An idle
 //! session owns no buffer: send queues and message buffers are the worker's, lent by its [`Kit`].
 
+mod cork;
 mod leaving;
 mod live;
 mod opening;
@@ -93,6 +94,8 @@ pub(crate) struct Session {
     counted: Option<Box<Counted>>,
     /// Nothing is read from the socket: memory is short, and much waits for this client.
     throttled: bool,
+    /// Answers wait for [`Self::uncork`].
+    corked: bool,
 }
 
 impl Session {
@@ -117,6 +120,7 @@ impl Session {
             stall: None,
             counted: None,
             throttled: false,
+            corked: false,
         };
         session.greet(kit, transport.is_proxied());
         session
@@ -127,7 +131,7 @@ impl Session {
     }
 
     /// Takes bytes from the peer; what they bring about is written before this returns, as far as
-    /// the socket takes it.
+    /// the socket takes it, or is put off until [`Self::uncork`].
     #[inline(always)]
     pub(crate) fn handle_input(&mut self, kit: &mut Kit, input: &mut [u8], out: &mut dyn Output) {
         if matches!(&self.phase, Phase::Opening(opening) if opening.awaits_header) {
@@ -226,6 +230,9 @@ impl Session {
 
     #[inline(always)]
     fn after_run(&mut self, kit: &mut Kit, input: &[u8], out: &mut dyn Output) {
+        if self.cork(kit) {
+            return;
+        }
         self.flush(kit, input, out);
         if let Some(queue) = &mut self.queue {
             queue.settle_input(input, &mut kit.pool);

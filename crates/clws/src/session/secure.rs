@@ -121,9 +121,10 @@ impl Session {
         plain: &mut MidPage,
         out: &mut dyn Output,
     ) {
-        while self.is_listening()
-            && let Some(tls) = &mut self.tls
-        {
+        while self.is_listening() {
+            // What opens next may break TLS, and then nothing can be sealed any more.
+            self.write_corked(kit, out);
+            let Some(tls) = &mut self.tls else { return };
             let (used, opened) = tls.open(bytes, plain);
             bytes = bytes.get_mut(used..).unwrap_or_default();
             if !self.flush_tls(kit, out) {
@@ -146,6 +147,7 @@ impl Session {
         if self.put_end_off() {
             return;
         }
+        self.write_corked(kit, out);
         if self.is_listening()
             && let Some(tls) = &mut self.tls
         {

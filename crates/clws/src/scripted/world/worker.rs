@@ -129,6 +129,7 @@ impl Worker {
         for slot in slots.iter().cycle().skip(first).take(slots.len()) {
             self.handle_event(*slot, links);
         }
+        self.uncork(links);
         let parcels = self.post.0.lock().unwrap().as_mut().map(std::mem::take);
         for parcel in parcels.unwrap_or_default() {
             self.handle_parcel(parcel, links);
@@ -180,6 +181,15 @@ impl Worker {
         }
     }
 
+    fn uncork(&mut self, links: &mut [Link]) {
+        while let Some(entry @ (slot, _)) = self.turns.uncork() {
+            if let Some(seat) = seat_of(&mut self.seats, entry) {
+                seat.session.uncork(&mut self.kit, &mut links[seat.link]);
+                self.settle(slot as usize, links);
+            }
+        }
+    }
+
     fn inflate(&mut self, links: &mut [Link]) {
         self.kit.crowded = false;
         let Self { turns, seats, kit, .. } = self;
@@ -212,9 +222,17 @@ impl Worker {
                     let read = |rest: &mut [u8]| link.read(rest);
                     let count = self.turns.go_on(session, standing, buffer, got, read);
                     let input = &mut self.buffer[..count];
+                    self.kit.corks = !listed && !seat.standing.is_ending();
                     seat.session.handle_input(&mut self.kit, input, link);
+                    self.kit.corks = false;
                     // Whatever still refers to the receive buffer would now send the wrong bytes.
                     self.buffer[..count].fill(0xEE);
+                    if seat.session.is_corked() {
+                        if self.turns.cork((slot as u32, seat.session.id())) {
+                            self.uncork(links);
+                        }
+                        return;
+                    }
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {}

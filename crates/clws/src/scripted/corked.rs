@@ -1,0 +1,126 @@
+//! Small answers wait until the engine has read from others too; nothing else does.
+
+use super::{Call, Rig, frames, masked};
+use crate::limits::Limits;
+use crate::session::Fate;
+use clws_proto::frame::OpCode::{Binary, Close, Ping, Pong};
+
+impl Rig {
+    /// Takes `bytes` as an engine does that corks; whether the answers wait.
+    pub(super) fn receive_corked(&mut self, bytes: &[u8]) -> bool {
+        let mut buffer = bytes.to_vec();
+        self.kit.deal();
+        self.kit.corks = true;
+        self.session.handle_input(&mut self.kit, &mut buffer, &mut self.wire);
+        self.kit.corks = false;
+        buffer.fill(0xEE);
+        self.session.is_corked()
+    }
+
+    fn uncork(&mut self) {
+        self.session.uncork(&mut self.kit, &mut self.wire);
+        assert!(!self.session.is_corked());
+        self.look();
+    }
+}
+
+fn open() -> Rig {
+    let mut rig = Rig::open(Limits::default(), Rig::idle());
+    rig.wire.writes = 0;
+    rig
+}
+
+#[test]
+fn small_answers_wait_and_leave_in_one_write() {
+    let mut rig = open();
+    let input = [masked(Binary, b"one"), masked(Ping, b"two"), masked(Binary, b"three")].concat();
+    assert!(rig.receive_corked(&input));
+    assert_eq!(rig.wire.writes, 0);
+    rig.uncork();
+    assert_eq!(rig.wire.writes, 1);
+    let answers = [(Binary, &b"one"[..]), (Pong, b"two"), (Binary, b"three")];
+    assert_eq!(frames(&rig.take_sent()), (answers.map(|(op, is)| (op, is.to_vec())).into(), 0));
+    assert!(!rig.owns_buffers());
+}
+
+#[test]
+fn what_has_no_answer_waits_for_nothing() {
+    let mut rig = open();
+    assert!(!rig.receive_corked(&masked(Pong, b"")));
+    assert!(!rig.owns_buffers());
+}
+
+#[test]
+fn a_long_answer_leaves_at_once() {
+    for (len, waits) in [(2000, true), (2100, false), (60_000, false)] {
+        let mut rig = open();
+        assert_eq!(rig.receive_corked(&masked(Binary, &vec![7; len])), waits, "{len}");
+        assert_eq!(rig.wire.sent.is_empty(), waits);
+    }
+    let mut rig = open();
+    assert!(!rig.receive_corked(&masked(Binary, &[7; 100]).repeat(25)));
+    assert_eq!(frames(&rig.take_sent()).0.len(), 25);
+}
+
+#[test]
+fn nothing_waits_beyond_the_low_mark() {
+    let limits = Limits { send_queue_low: 100, ..Limits::default() };
+    let mut rig = Rig::open(limits, Rig::idle());
+    assert!(rig.receive_corked(&masked(Binary, &[7; 90])));
+    rig.uncork();
+    assert!(!rig.receive_corked(&masked(Binary, &[7; 110])));
+}
+
+#[test]
+fn an_answer_behind_what_the_socket_refused_does_not_wait() {
+    let mut rig = open();
+    rig.wire.room = 3;
+    rig.receive(&masked(Binary, b"much"));
+    assert!(!rig.receive_corked(&masked(Binary, b"more")));
+    rig.make_room(usize::MAX);
+    let answers = vec![(Binary, b"much".to_vec()), (Binary, b"more".to_vec())];
+    assert_eq!(frames(&rig.take_sent()), (answers, 0));
+}
+
+#[test]
+fn what_the_socket_refuses_of_an_answer_that_waited_is_kept() {
+    let mut rig = open();
+    assert!(rig.receive_corked(&masked(Binary, b"answer")));
+    rig.wire.room = 3;
+    rig.uncork();
+    assert_eq!((rig.take_sent().len(), rig.queued()), (3, 5));
+    assert!(rig.session.wants_write());
+}
+
+#[test]
+fn a_close_and_all_before_it_leave_at_once() {
+    let mut rig = open();
+    let input = [masked(Binary, b"last"), masked(Close, &[3, 232])].concat();
+    assert!(!rig.receive_corked(&input));
+    let answers = vec![(Binary, b"last".to_vec()), (Close, vec![3, 232])];
+    assert_eq!(frames(&rig.take_sent()), (answers, 0));
+    rig.look();
+    assert_eq!(rig.fates, [Fate::HalfClose]);
+}
+
+#[test]
+fn an_answer_waits_although_more_messages_wait_for_their_turn() {
+    let limits = Limits { turn_messages: 2, ..Limits::default() };
+    let mut rig = Rig::open(limits, Rig::idle());
+    assert!(rig.receive_corked(&masked(Binary, b"x").repeat(3)));
+    assert_eq!(rig.take_calls(), [Call::Binary(1), Call::Binary(1)]);
+    rig.uncork();
+    assert_eq!(frames(&rig.take_sent()).0.len(), 3);
+    assert_eq!(rig.take_calls(), [Call::Binary(1)]);
+}
+
+/// The worst that can become of an answer: its client is gone when it should be written.
+#[test]
+fn a_socket_that_breaks_meanwhile_ends_its_client() {
+    let mut rig = open();
+    assert!(rig.receive_corked(&masked(Binary, b"answer")));
+    rig.wire.broken = true;
+    rig.uncork();
+    assert!(matches!(rig.take_calls()[..], [Call::Binary(6), Call::Disconnected(_)]));
+    assert_eq!(rig.fates, [Fate::Close]);
+}
