@@ -681,6 +681,15 @@ impl Connection {
         message + self.control.capacity() + waiting.sum::<usize>()
     }
 
+    /// Whether it is open, holds no memory of its own, has nothing to say and waits for nothing in
+    /// particular. As long as that is so, its deadline only moves later.
+    #[inline]
+    pub fn is_at_rest(&self) -> bool {
+        let holds = self.message.is_some() || self.control.capacity() > 0;
+        let inflates = self.deflate.as_ref().is_some_and(|contexts| !contexts.is_empty());
+        self.phase.is_open() && !holds && !inflates && !self.has_output() && self.pinged.is_none()
+    }
+
     /// The bytes of memory it holds to inflate messages: none while it is idle, but with context
     /// takeover.
     pub fn history(&self) -> usize {

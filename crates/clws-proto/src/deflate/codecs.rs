@@ -196,6 +196,12 @@ impl Contexts {
         self.inflater.memory(Inflater::memory) + self.deflater.memory(Deflater::memory)
     }
 
+    /// Whether that is none: no history, and no message unfinished.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        matches!((&self.inflater, &self.deflater), (Kept::Nothing, Kept::Nothing))
+    }
+
     /// Frees all but the histories if nothing was inflated or deflated since this was called last.
     /// To be called every few seconds: to go on from a history takes up to 50 µs.
     ///

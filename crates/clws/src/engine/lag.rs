@@ -18,7 +18,8 @@ impl Lag {
     /// most; the next begins `now`. Without a timeout nothing was due.
     pub(super) fn note(&mut self, before: Instant, timeout: Option<Duration>, now: Instant) {
         let Some(timeout) = timeout else { return };
-        if now.saturating_duration_since(before) > timeout.saturating_add(AWAY) {
+        let latest = timeout.checked_add(AWAY).and_then(|time| before.checked_add(time));
+        if latest.is_some_and(|latest| now > latest) {
             self.excused_until = Some(now + GRACE);
         }
     }

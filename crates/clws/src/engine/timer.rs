@@ -27,6 +27,9 @@ pub(super) struct Wheel {
     horizon: Instant,
     /// No session is due before this one.
     next: u64,
+    /// Until then [`Self::advance`] finds nothing new: the tick does not end, and nothing is due in
+    /// it.
+    calm: Instant,
     spokes: Vec<Vec<(u32, Due)>>,
 }
 
@@ -34,7 +37,7 @@ impl Wheel {
     pub(super) fn new(now: Instant) -> Self {
         let horizon = now + Duration::from_nanos(SPOKES * TICK_NANOS);
         let spokes = vec![Vec::new(); SPOKES as usize];
-        Self { start: now, tick: 0, horizon, next: NEVER, spokes }
+        Self { start: now, tick: 0, horizon, next: NEVER, calm: now, spokes }
     }
 
     fn instant(&self, tick: u64) -> Instant {
@@ -71,9 +74,17 @@ impl Wheel {
         let tick = tick.clamp(self.tick, self.tick + SPOKES - 1);
         *due = tick;
         self.next = self.next.min(tick);
+        if tick <= self.tick {
+            self.calm = self.start;
+        }
         if let Some(spoke) = self.spokes.get_mut((tick % SPOKES) as usize) {
             spoke.push((slot, tick));
         }
+    }
+
+    /// Whether a session that stands at `due` comes up in time for `deadline`.
+    pub(super) fn is_before(&self, due: Due, deadline: Instant) -> bool {
+        due <= self.tick_at_or_after(deadline).max(self.tick)
     }
 
     /// How long nothing is due.
@@ -86,11 +97,21 @@ impl Wheel {
 
     /// Moves everything that is due at `now` to `up`, with the place it was due at: what a session
     /// has kept another place for is out of date.
+    #[inline]
     pub(super) fn advance(&mut self, now: Instant, up: &mut Vec<(u32, Due)>) {
+        // Nearly all turns end here: a clock's time takes long to divide into ticks.
+        if now >= self.calm {
+            self.advance_ticks(now, up);
+        }
+    }
+
+    #[inline(never)]
+    fn advance_ticks(&mut self, now: Instant, up: &mut Vec<(u32, Due)>) {
         let since = now.saturating_duration_since(self.start).as_nanos();
         let current = u64::try_from(since / TICK.as_nanos()).unwrap_or(0);
         if current < self.next {
             self.turn_to(self.tick.max(current));
+            self.calm = self.instant(current + 1);
             return;
         }
         // After a long stop the wheel turns once at most.

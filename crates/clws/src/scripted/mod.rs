@@ -19,6 +19,7 @@ mod proxied;
 #[cfg(feature = "tls")]
 mod records;
 mod relief;
+mod rest;
 #[cfg(feature = "tls")]
 mod secure;
 mod slow;

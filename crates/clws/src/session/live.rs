@@ -143,6 +143,15 @@ impl Live {
             || self.contexts.as_ref().is_some_and(|contexts| contexts.has_spares())
     }
 
+    /// Whether its deadline only moves later, and what it holds does not change, as long as this is
+    /// so.
+    #[inline]
+    pub(super) fn is_at_rest(&self) -> bool {
+        let staying = self.step == Step::Staying && !self.pressed;
+        let deflates = self.contexts.as_ref().is_some_and(|contexts| !contexts.is_empty());
+        staying && !deflates && self.connection.is_at_rest()
+    }
+
     /// Excuses the peer's silence, but no message it has not finished.
     pub(super) fn excuse_silence(&mut self, now: Instant) {
         self.connection.excuse_silence(now);

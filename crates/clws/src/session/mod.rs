@@ -306,6 +306,16 @@ impl Session {
         }
     }
 
+    /// Whether it is connected and nothing waits, is unfinished or is held against the peer. If so
+    /// before and after it was served, there is nothing new about it: no turn is wanted, it holds
+    /// what it held, and its deadline has only moved later.
+    #[inline]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let Phase::Live(live) = &self.phase else { return false };
+        let waits = self.queue.is_some() || self.stash.is_some() || self.stall.is_some();
+        !waits && live.is_at_rest() && self.tls.as_ref().is_none_or(|tls| tls.held() == 0)
+    }
+
     /// Whether there is something to do for the next [`Self::handle_writable`], whatever the
     /// socket brings until then.
     #[inline]

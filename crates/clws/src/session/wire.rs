@@ -171,6 +171,15 @@ impl Wire {
         }
     }
 
+    /// See [`Connection::is_at_rest`].
+    #[inline]
+    pub(super) fn is_at_rest(&self) -> bool {
+        match self {
+            Self::Framed(connection) => connection.is_at_rest(),
+            Self::Hixie76(_) => false,
+        }
+    }
+
     pub(super) fn discard(&mut self, pool: &mut Pool) {
         either!(self, codec => codec.discard(pool));
     }

@@ -63,6 +63,8 @@ pub(super) struct Seat {
     pub(super) link: usize,
     pub(super) session: Session,
     standing: Standing,
+    /// What it held, and its deadline, if it was at rest when it was settled last.
+    rest: Option<(usize, Option<Instant>)>,
 }
 
 #[derive(Debug)]
@@ -185,7 +187,7 @@ impl Worker {
         while let Some(entry @ (slot, _)) = self.turns.uncork() {
             if let Some(seat) = seat_of(&mut self.seats, entry) {
                 seat.session.uncork(&mut self.kit, &mut links[seat.link]);
-                self.settle(slot as usize, links);
+                self.settle_served(slot as usize, links);
             }
         }
     }
@@ -244,6 +246,21 @@ impl Worker {
                 seat.session.handle_read_out(&mut self.kit, link);
             }
         }
+        if listed {
+            self.settle(slot, links);
+        } else {
+            self.settle_served(slot, links);
+        }
+    }
+
+    /// The engine settles no session that is at rest as before; so nothing may be new about it.
+    fn settle_served(&mut self, slot: usize, links: &mut [Link]) {
+        if let Some(Seat { link, session, rest: Some(before), .. }) = self.seats.get_mut(slot)
+            && let Some(now) = rest(session)
+            && (now.0 != before.0 || now.1 < before.1 || session.wants_turn())
+        {
+            links[*link].faults.push(format!("rests, but not as before: {before:?}: {session:?}"));
+        }
         self.settle(slot, links);
     }
 
@@ -262,6 +279,7 @@ impl Worker {
         if seat.standing.begins_reading_out(&seat.session) {
             seat.standing.begin_reading_out(LAST_READS);
         }
+        seat.rest = rest(&seat.session);
         self.turns.settle(slot as u32, &seat.session, &mut seat.standing, &mut self.kit);
     }
 
@@ -308,7 +326,7 @@ impl Worker {
         let entry = self.seats.vacant_entry();
         let slot = entry.key();
         let session = Session::new(&self.kit, slot as u32, Peer::NAMELESS, &Transport::Tcp);
-        entry.insert(Seat { link, session, standing: Standing::default() });
+        entry.insert(Seat { link, session, standing: Standing::default(), rest: None });
         if self.stopping {
             self.drain_one(slot, links);
         }
@@ -347,6 +365,10 @@ impl Seat {
 
 fn seat_of(seats: &mut Slab<Seat>, (slot, id): SessionId) -> Option<&mut Seat> {
     seats.get_mut(slot as usize).filter(|seat| seat.session.id() == id)
+}
+
+fn rest(session: &Session) -> Option<(usize, Option<Instant>)> {
+    session.is_at_rest().then(|| (session.holding().own(), session.deadline()))
 }
 
 fn swells(seats: &mut Slab<Seat>, kit: &Kit, entry: SessionId) -> Option<Instant> {
