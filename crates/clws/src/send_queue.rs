@@ -359,7 +359,17 @@ impl SendQueue {
     }
 
     /// Drops `count` bytes from the front: the socket took them.
-    pub(crate) fn advance(&mut self, mut count: usize, pool: &mut Pool) {
+    #[inline]
+    pub(crate) fn advance(&mut self, count: usize, pool: &mut Pool) {
+        if self.foreign_len == 0 && count == self.len() {
+            self.bytes.clear();
+            self.written = 0;
+        } else {
+            self.advance_pieces(count, pool);
+        }
+    }
+
+    fn advance_pieces(&mut self, mut count: usize, pool: &mut Pool) {
         while let Some(front) = self.foreign.front_mut() {
             let before = count.min(front.at - self.written);
             self.written += before;

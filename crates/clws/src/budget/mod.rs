@@ -171,11 +171,13 @@ impl Budget {
     fn level(&self) -> Level {
         let held = self.total.bytes();
         let eighths = |count: usize| self.limit / 8 * count;
-        if held >= self.limit {
+        if held < eighths(5) {
+            Level::Ease
+        } else if held >= self.limit {
             Level::Over
         } else if held >= eighths(7) {
             Level::Full
-        } else if held >= eighths(6) || (held >= eighths(5) && self.is_short()) {
+        } else if held >= eighths(6) || self.is_short() {
             Level::Near
         } else {
             Level::Ease

@@ -14,10 +14,14 @@ impl Session {
         self.corked
     }
 
-    /// Writes what was put off, and draws the conclusions.
-    pub(crate) fn uncork(&mut self, kit: &mut Kit, out: &mut dyn Output) {
+    /// Writes what was put off, and draws the conclusions; whether it is at rest now.
+    pub(crate) fn uncork(&mut self, kit: &mut Kit, out: &mut dyn Output) -> bool {
         self.write_corked(kit, out);
-        self.review(kit, out);
+        let rests = self.is_at_rest();
+        if !rests {
+            self.review(kit, out);
+        }
+        rests
     }
 
     /// Writes what was put off, ahead of something behind which nothing may be written.

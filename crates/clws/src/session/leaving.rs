@@ -68,7 +68,7 @@ enum Due {
 /// How long a client may stay.
 #[derive(Debug)]
 pub(super) struct Leaving {
-    /// When the latest message went either way.
+    /// When the latest message went either way; never, where it makes no difference.
     spoke: Tick,
     /// The end of its time here; once that began, the last call.
     until: Tick,
@@ -80,7 +80,8 @@ impl Leaving {
             now.checked_add(most.saturating_sub(ticks::share(client, most / JITTER)))
         });
         let until = end.map_or(Tick::NEVER, |end| epoch.at_or_after(end));
-        Self { spoke: epoch.at_or_after(now), until }
+        let spoke = limits.idle_timeout.map_or(Tick::NEVER, |_| epoch.at_or_after(now));
+        Self { spoke, until }
     }
 }
 
@@ -88,7 +89,7 @@ impl Live {
     /// A message came, or was sent.
     #[inline]
     pub(super) fn spoke(&mut self, now: Instant) {
-        if self.limits().idle_timeout.is_some() {
+        if self.leaving.spoke != Tick::NEVER {
             self.leaving.spoke = self.epoch().at_or_after(now);
         }
     }
