@@ -14,8 +14,9 @@ use std::fmt;
 ///
 /// Callbacks run on the worker thread of the client they are about: one at a time for each client,
 /// in the order of its events, but at the same time for clients of different workers. They must
-/// not block: all clients of the worker wait. A panic in a callback closes that client with 1011
-/// and is counted; the others do not notice.
+/// not block: all clients of the worker wait, and a small answer leaves only when the callbacks of
+/// up to 31 other clients have returned whose messages had come by then. A panic in a callback
+/// closes that client with 1011 and is counted; the others do not notice.
 ///
 /// `connected` is called once for each client that was accepted, `disconnected` once for each
 /// `connected`.

@@ -428,7 +428,8 @@ impl SendQueue {
                 heir = Some(foreign);
                 continue;
             }
-            let copy = message.get(foreign.range.clone()).unwrap_or_default().to_vec();
+            let mut copy = pool.take();
+            copy::append(&mut copy, message.get(foreign.range.clone()).unwrap_or_default());
             foreign.range = 0..copy.len();
             self.owned += copy.capacity();
             foreign.data = Data::Owned(copy);

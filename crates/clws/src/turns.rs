@@ -121,6 +121,8 @@ pub(crate) struct Turns {
     swelling: VecDeque<SessionId>,
     /// Their answers wait.
     corked: VecDeque<SessionId>,
+    /// More sockets are ready than the one that is served.
+    more_ready: bool,
     turn_bytes: usize,
     /// How much of long messages may still be read whole in this round.
     long_left: usize,
@@ -136,6 +138,7 @@ impl Turns {
             listed: Vec::with_capacity(count),
             swelling: VecDeque::new(),
             corked: VecDeque::with_capacity(CORKED),
+            more_ready: false,
             turn_bytes,
             long_left: long(turn_bytes),
             put_off: false,
@@ -279,6 +282,19 @@ impl Turns {
         if !std::mem::replace(&mut standing.listed, true) {
             self.listed.push(entry);
         }
+    }
+
+    /// Notes whether more sockets are ready than the one that is served next.
+    #[inline]
+    pub(crate) fn expect_more(&mut self, more: bool) {
+        self.more_ready = more;
+    }
+
+    /// Whether small answers of a session whose socket is ready wait: for others that are ready
+    /// too, or behind those that wait already. One that is read to its end is done with at once.
+    #[inline]
+    pub(crate) fn corks(&self, standing: &Standing) -> bool {
+        (self.more_ready || !self.corked.is_empty()) && !standing.is_ending()
     }
 
     /// Notes a session whose answers wait; whether they are enough to be written.

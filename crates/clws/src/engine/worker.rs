@@ -118,7 +118,9 @@ impl Worker {
         while !(self.stopping && self.seats.is_empty()) {
             self.wait(&mut events);
             self.turns.begin();
-            for event in events.iter().filter(|event| event.token() != WAKE) {
+            let mut ready = events.iter().filter(|event| event.token() != WAKE).peekable();
+            while let Some(event) = ready.next() {
+                self.turns.expect_more(ready.peek().is_some());
                 self.handle_event(event);
             }
             self.uncork();
@@ -248,7 +250,7 @@ impl Worker {
                     let read = |rest: &mut [u8]| stream.read(rest);
                     let count = self.turns.go_on(session, standing, buffer, got, read);
                     let input = self.buffer.get_mut(..count).unwrap_or_default();
-                    self.kit.corks = !listed && !standing.is_ending();
+                    self.kit.corks = !listed && self.turns.corks(standing);
                     session.handle_input(&mut self.kit, input, &mut &*stream);
                     self.kit.corks = false;
                     if session.is_corked() {

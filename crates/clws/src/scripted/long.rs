@@ -25,18 +25,13 @@ impl Socket {
     /// A read, and what comes of it; how many bytes that was, or `None` where it is put off.
     fn serve(&mut self, turns: &mut Turns) -> Option<usize> {
         let Self { rig, standing, holds } = self;
-        let peek = |buffer: &mut [u8]| {
-            let count = buffer.len().min(holds.len());
-            buffer[..count].copy_from_slice(&holds[..count]);
-            Ok((count, holds.len()))
-        };
+        let peek = |buffer: &mut [u8]| Ok((look(holds, buffer), holds.len()));
         if turns.puts_off(&rig.session, standing, peek) {
             return None;
         }
         let mut buffer = turns.buffer();
         let mut read = |buffer: &mut [u8]| {
-            let count = buffer.len().min(holds.len());
-            buffer[..count].copy_from_slice(&holds[..count]);
+            let count = look(holds, buffer);
             holds.drain(..count);
             count
         };
@@ -51,6 +46,13 @@ impl Socket {
     fn calls(&mut self) -> Vec<Call> {
         self.rig.take_calls()
     }
+}
+
+/// Copies as much as there is and goes in.
+fn look(holds: &[u8], buffer: &mut [u8]) -> usize {
+    let count = buffer.len().min(holds.len());
+    buffer[..count].copy_from_slice(&holds[..count]);
+    count
 }
 
 fn live() -> Rig {

@@ -7,7 +7,7 @@
 use super::certificates;
 use super::info::TlsInfo;
 use super::keeper::Keeper;
-use clws_proto::copy::MidPage;
+use clws_proto::copy::{self, MidPage};
 use rustls::ProtocolVersion;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
@@ -156,7 +156,8 @@ impl TlsStage {
             self.closed = true;
             return Opened::Broken("a handshake message without end".to_owned());
         }
-        self.partial = rest.to_vec();
+        self.partial.clear();
+        copy::append(&mut self.partial, rest);
         Opened::All
     }
 

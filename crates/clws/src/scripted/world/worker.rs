@@ -128,7 +128,8 @@ impl Worker {
         self.turns.begin();
         let slots = self.slots();
         let first = random.below(slots.len().max(1));
-        for slot in slots.iter().cycle().skip(first).take(slots.len()) {
+        for (at, slot) in slots.iter().cycle().skip(first).take(slots.len()).enumerate() {
+            self.turns.expect_more(at + 1 < slots.len());
             self.handle_event(*slot, links);
         }
         self.uncork(links);
@@ -224,7 +225,7 @@ impl Worker {
                     let read = |rest: &mut [u8]| link.read(rest);
                     let count = self.turns.go_on(session, standing, buffer, got, read);
                     let input = &mut self.buffer[..count];
-                    self.kit.corks = !listed && !seat.standing.is_ending();
+                    self.kit.corks = !listed && self.turns.corks(&seat.standing);
                     seat.session.handle_input(&mut self.kit, input, link);
                     self.kit.corks = false;
                     // Whatever still refers to the receive buffer would now send the wrong bytes.
