@@ -2,7 +2,7 @@
 //!
 //! The system's code for reading and its code for writing are each larger than the processor's
 //! first cache. An engine that reads from several sockets and then writes to them runs each in one
-//! go, and a small message costs a twentieth less.
+//! go, and a small message costs two to five hundredths less.
 
 use super::{Output, Phase, Session};
 use crate::hub::Kit;
