@@ -255,9 +255,9 @@ pub(crate) struct Kit {
     pub(crate) drain: Option<Arc<Plan>>,
     /// Empty until the first client comes by TLS.
     pub(crate) tls: tls::Buffers,
-    /// The engine has small answers wait until it calls [`Session::uncork`].
+    /// Small answers wait: see [`Session::handle_ready`].
     ///
-    /// [`Session::uncork`]: crate::session::Session::uncork
+    /// [`Session::handle_ready`]: crate::session::Session::handle_ready
     pub(crate) corks: bool,
     spare: Option<Box<SendQueue>>,
     #[expect(clippy::vec_box, reason = "sessions hold them boxed")]

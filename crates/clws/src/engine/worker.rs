@@ -2,8 +2,8 @@
 //!
 //! Each turn serves the sockets that are ready, reading from several before it writes small answers
 //! to them, then the letters, then the sockets that had more than one turn's share, then the
-//! deadlines. Sockets are registered once, edge-triggered, so a
-//! message costs one read and one write and no other system call.
+//! deadlines. Sockets are registered once, edge-triggered, so a message costs one read and one
+//! write and no other system call.
 
 mod relief;
 
@@ -250,12 +250,9 @@ impl Worker {
                     let read = |rest: &mut [u8]| stream.read(rest);
                     let count = self.turns.go_on(session, standing, buffer, got, read);
                     let input = self.buffer.get_mut(..count).unwrap_or_default();
-                    self.kit.corks = !listed && self.turns.corks(standing);
-                    session.handle_input(&mut self.kit, input, &mut &*stream);
-                    self.kit.corks = false;
-                    if session.is_corked() {
-                        let entry = (slot, session.id());
-                        if self.turns.cork(entry) {
+                    let corks = !listed && self.turns.corks(standing);
+                    if session.handle_ready(&mut self.kit, corks, input, &mut &*stream) {
+                        if self.turns.cork((slot, session.id())) {
                             self.uncork();
                         }
                         // It is settled when its answers are written.

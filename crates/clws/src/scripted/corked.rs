@@ -6,20 +6,9 @@ use crate::session::Fate;
 use clws_proto::frame::OpCode::{Binary, Close, Ping, Pong};
 
 impl Rig {
-    /// Takes `bytes` as an engine does that corks; whether the answers wait.
-    pub(super) fn receive_corked(&mut self, bytes: &[u8]) -> bool {
-        let mut buffer = bytes.to_vec();
-        self.kit.deal();
-        self.kit.corks = true;
-        self.session.handle_input(&mut self.kit, &mut buffer, &mut self.wire);
-        self.kit.corks = false;
-        buffer.fill(0xEE);
-        self.session.is_corked()
-    }
-
     fn uncork(&mut self) {
         self.session.uncork(&mut self.kit, &mut self.wire);
-        assert!(!self.session.is_corked());
+        assert!(!self.session.corked);
         self.look();
     }
 }

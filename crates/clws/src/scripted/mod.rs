@@ -271,17 +271,21 @@ impl Rig {
     }
 
     pub(super) fn receive(&mut self, bytes: &[u8]) {
-        let mut buffer = bytes.to_vec();
-        self.kit.deal();
-        self.kit.corks = true;
-        self.session.handle_input(&mut self.kit, &mut buffer, &mut self.wire);
-        self.kit.corks = false;
-        // Whatever still refers to the receive buffer would now send the wrong bytes.
-        buffer.fill(0xEE);
-        if self.session.is_corked() {
+        if self.receive_corked(bytes) {
             self.session.uncork(&mut self.kit, &mut self.wire);
         }
         self.look();
+    }
+
+    /// Takes `bytes` as an engine does that reads from others before it writes; whether the
+    /// answers wait.
+    fn receive_corked(&mut self, bytes: &[u8]) -> bool {
+        let mut buffer = bytes.to_vec();
+        self.kit.deal();
+        let waits = self.session.handle_ready(&mut self.kit, true, &mut buffer, &mut self.wire);
+        // Whatever still refers to the receive buffer would now send the wrong bytes.
+        buffer.fill(0xEE);
+        waits
     }
 
     /// The wire takes `room` more bytes.

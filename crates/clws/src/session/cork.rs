@@ -8,9 +8,19 @@ use super::{Output, Phase, Session};
 use crate::hub::Kit;
 
 impl Session {
-    /// Whether an answer waits for [`Self::uncork`].
-    #[inline]
-    pub(crate) fn is_corked(&self) -> bool {
+    /// As [`Self::handle_input`], and small answers wait for [`Self::uncork`] where `corks` says
+    /// so; whether some do.
+    #[inline(always)]
+    pub(crate) fn handle_ready(
+        &mut self,
+        kit: &mut Kit,
+        corks: bool,
+        input: &mut [u8],
+        out: &mut dyn Output,
+    ) -> bool {
+        kit.corks = corks;
+        self.handle_input(kit, input, out);
+        kit.corks = false;
         self.corked
     }
 

@@ -131,7 +131,7 @@ impl Session {
     }
 
     /// Takes bytes from the peer; what they bring about is written before this returns, as far as
-    /// the socket takes it, or is put off until [`Self::uncork`].
+    /// the socket takes it.
     #[inline(always)]
     pub(crate) fn handle_input(&mut self, kit: &mut Kit, input: &mut [u8], out: &mut dyn Output) {
         if matches!(&self.phase, Phase::Opening(opening) if opening.awaits_header) {

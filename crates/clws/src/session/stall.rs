@@ -66,7 +66,6 @@ impl Session {
     pub(super) fn note_taken(&mut self, taken: usize, now: Instant) {
         let waits = self.has_unsent() || self.waiting() > 0;
         match &mut self.stall {
-            None if !waits => {}
             stall if !waits => *stall = None,
             Some(stall) => {
                 stall.tried = now;

@@ -225,12 +225,11 @@ impl Worker {
                     let read = |rest: &mut [u8]| link.read(rest);
                     let count = self.turns.go_on(session, standing, buffer, got, read);
                     let input = &mut self.buffer[..count];
-                    self.kit.corks = !listed && self.turns.corks(&seat.standing);
-                    seat.session.handle_input(&mut self.kit, input, link);
-                    self.kit.corks = false;
+                    let corks = !listed && self.turns.corks(&seat.standing);
+                    let corked = seat.session.handle_ready(&mut self.kit, corks, input, link);
                     // Whatever still refers to the receive buffer would now send the wrong bytes.
                     self.buffer[..count].fill(0xEE);
-                    if seat.session.is_corked() {
+                    if corked {
                         if self.turns.cork((slot as u32, seat.session.id())) {
                             self.uncork(links);
                         }
