@@ -10,7 +10,7 @@ use crate::resource::Cause;
 use crate::shared_run::{SharedFrames, SharedRun};
 use clws_proto::close::CloseCode;
 use clws_proto::copy;
-use clws_proto::frame::{FrameHeader, MAX_HEADER};
+use clws_proto::frame::{FrameHeader, MAX_HEADER, OpCode};
 use clws_proto::pool::Pool;
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -176,7 +176,6 @@ impl SendQueue {
         }));
     }
 
-    #[inline]
     pub(crate) fn push(&mut self, header: &FrameHeader, payload: &[u8], lent: &Lent) {
         if payload.len() >= LEND_MIN
             && let Some((data, range)) = lent.locate(payload)
@@ -184,10 +183,38 @@ impl SendQueue {
             header.write(self.room(MAX_HEADER));
             self.push_foreign(data, range);
         } else {
-            let room = self.room(MAX_HEADER + payload.len());
-            header.write(room);
-            copy::append(room, payload);
+            self.push_own(header, payload);
         }
+    }
+
+    #[inline]
+    fn push_own(&mut self, header: &FrameHeader, payload: &[u8]) {
+        let room = self.room(MAX_HEADER + payload.len());
+        header.write(room);
+        copy::append(room, payload);
+    }
+
+    /// Appends a message in one frame, if messages are taken at all and no more than `mark` bytes
+    /// wait then: nobody has to be told of it. `false` leaves everything as it is.
+    #[inline]
+    pub(crate) fn push_below(
+        &mut self,
+        mark: usize,
+        opcode: OpCode,
+        payload: &[u8],
+        lent: &Lent,
+    ) -> bool {
+        let below = self.open && self.len() + MAX_HEADER + payload.len() <= mark;
+        if below {
+            self.spoke = true;
+            let header = FrameHeader::new(opcode, payload.len());
+            if payload.len() < LEND_MIN {
+                self.push_own(&header, payload);
+            } else {
+                self.push(&header, payload, lent);
+            }
+        }
+        below
     }
 
     /// Drops what was written off the buffer's front, if that is much and at least one part in

@@ -1,7 +1,7 @@
 //! Sending: what a client is told, what becomes of it, and one message to many clients.
 
 use crate::budget::{Counted, Total};
-use crate::client::{Circular, Client, Copies, Courier, Mail, Message};
+use crate::client::{Circular, Client, Copies, Courier, Mail, Message, Shared};
 use crate::encode::{Form, plain_len, write_takeover};
 use crate::limits::SendPolicy;
 use crate::scope::{self, Scope};
@@ -192,6 +192,26 @@ impl Client {
 
     #[inline]
     fn send(&self, opcode: OpCode, payload: &[u8], options: SendOptions) -> Outcome {
+        if self.may_send_plain(opcode, payload, options)
+            && let Some(true) = scope::queue_of(self.address(), |Scope { queue, lent, .. }| {
+                queue.push_below(self.0.limits.send_queue_low, opcode, payload, lent)
+            })
+        {
+            return Outcome::Sent;
+        }
+        self.send_any(opcode, payload, options)
+    }
+
+    /// Whether it goes in one plain frame, and nothing is on its way that it could overtake.
+    #[inline]
+    fn may_send_plain(&self, opcode: OpCode, payload: &[u8], options: SendOptions) -> bool {
+        let Shared { version, deflate, .. } = &*self.0;
+        let compresses = deflate.as_ref().is_some_and(|deflate| payload.len() >= deflate.min_size);
+        let plain = version.is_framed() && !compresses && options.frame_size.is_none();
+        plain && !opcode.is_control() && self.no_letters_under_way()
+    }
+
+    fn send_any(&self, opcode: OpCode, payload: &[u8], options: SendOptions) -> Outcome {
         if !self.can_send(opcode) {
             return Outcome::Dropped(Dropped::Unsupported);
         }
@@ -206,7 +226,6 @@ impl Client {
         done.unwrap_or_else(|| self.send_by_mail(form, opcode, payload, options))
     }
 
-    #[inline]
     fn can_send(&self, opcode: OpCode) -> bool {
         let version = self.0.version;
         version.is_framed()
@@ -217,14 +236,12 @@ impl Client {
             }
     }
 
-    #[inline]
     fn form(&self, opcode: OpCode, len: usize, options: SendOptions) -> Form {
         let compress = !options.uncompressed;
         Form::of(self.0.version, self.0.deflate.as_ref(), opcode, len, compress)
     }
 
     /// Sends from the client's own callback: straight into its queue.
-    #[inline]
     fn send_direct(
         &self,
         scope: &mut Scope,
@@ -263,7 +280,6 @@ impl Client {
         Self::after_push(queue, high)
     }
 
-    #[inline]
     fn after_push(queue: &mut SendQueue, high: usize) -> Outcome {
         if queue.len() >= high {
             queue.pressed = true;
