@@ -5,15 +5,18 @@
 //! [`Connection::poll_timeout`]. Pongs and close replies are made here. Messages to send are
 //! framed by whoever sends them (`frame::write`), so that one queue keeps the order of everything.
 
+mod short;
+
 use crate::close::{CloseCode, CloseFrame};
 use crate::closing::Phase;
 use crate::deflate::{CHUNK, Contexts};
 use crate::error::ProtocolError;
-use crate::frame::{self, FrameHeader, MAX_CONTROL, MAX_HEADER, OpCode, SHORT_HEADER};
+use crate::frame::{self, FrameHeader, MAX_CONTROL, MAX_HEADER, OpCode};
 use crate::mask::{self, MaskKey};
 use crate::message::{Message, Partial};
 use crate::pool::Pool;
 use crate::text::Text;
+pub use short::Shorts;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -184,18 +187,7 @@ impl Connection {
         pool: &mut Pool,
     ) -> Result<(usize, Option<Event<'a>>), ProtocolError> {
         self.last_input = now;
-        let short = if self.expects_message() { FrameHeader::parse_short(input) } else { None };
-        let result = match short {
-            Some((opcode, key, end)) if end - SHORT_HEADER <= usize::from(self.short_max) => {
-                let payload = input.get_mut(SHORT_HEADER..end).unwrap_or_default();
-                mask::apply_whole(key, payload);
-                match lend(opcode, payload) {
-                    Ok(message) => return Ok((end, Some(Event::Message(message)))),
-                    Err(error) => Err(error),
-                }
-            }
-            _ => self.read_frames(now, input, pool),
-        };
+        let result = self.read_frames(now, input, pool);
         if let Err(error) = &result {
             self.fail(*error, now);
             self.discard(pool);

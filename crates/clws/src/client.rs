@@ -333,6 +333,11 @@ impl Client {
         self.unpause(BY_LISTENER)
     }
 
+    #[inline]
+    pub(crate) fn is_paused(&self) -> bool {
+        self.0.paused.load(Ordering::Acquire) != 0
+    }
+
     pub(crate) fn is_paused_by_user(&self) -> bool {
         self.0.paused.load(Ordering::Acquire) & BY_USER != 0
     }

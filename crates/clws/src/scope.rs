@@ -7,6 +7,7 @@
 use crate::send_queue::{Lent, SendQueue};
 use clws_proto::deflate::Contexts;
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::ops::Range;
 
 /// What lies in reach of a callback.
@@ -35,23 +36,28 @@ impl Scope {
 }
 
 thread_local! {
-    static SCOPE: RefCell<Option<Scope>> = const { RefCell::new(None) };
+    // What has to be dropped when its thread ends is asked each time whether it was; this is empty
+    // then.
+    static SCOPE: RefCell<ManuallyDrop<Option<Scope>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 /// Puts a client's queue in reach of its callbacks.
+#[inline]
 pub(crate) fn enter(scope: Scope) {
-    SCOPE.with_borrow_mut(|place| *place = Some(scope));
+    SCOPE.with_borrow_mut(|place| *place = ManuallyDrop::new(Some(scope)));
 }
 
 /// Takes everything back.
+#[inline]
 pub(crate) fn leave() -> Scope {
-    SCOPE.with_borrow_mut(Option::take).unwrap_or_default()
+    SCOPE.with_borrow_mut(|scope| scope.take()).unwrap_or_default()
 }
 
 /// Names the memory of a message that was put together outside the receive buffer.
 pub(crate) fn lend_message(message: Range<usize>) {
     SCOPE.with_borrow_mut(|scope| {
-        if let Some(scope) = scope {
+        if let Some(scope) = &mut **scope {
             scope.lent.message = message;
         }
     });
@@ -63,10 +69,16 @@ pub(crate) fn queue<T>(then: impl FnOnce(&mut SendQueue) -> T) -> Option<T> {
     SCOPE.with_borrow_mut(|scope| scope.as_mut().map(|scope| then(&mut scope.queue)))
 }
 
+/// Whether what a callback did is something for the session to look at before the next event.
+#[inline]
+pub(crate) fn has_news() -> bool {
+    SCOPE.with_borrow(|scope| scope.as_ref().is_none_or(|scope| scope.queue.has_news()))
+}
+
 /// The scope, if it is this client's callback that runs here.
 #[inline]
 pub(crate) fn queue_of<T>(client: usize, then: impl FnOnce(&mut Scope) -> T) -> Option<T> {
-    SCOPE.with_borrow_mut(|scope| match scope {
+    SCOPE.with_borrow_mut(|scope| match &mut **scope {
         Some(scope) if scope.client == client => Some(then(scope)),
         _ => None,
     })

@@ -61,6 +61,8 @@ pub struct End {
     pub pool: Pool,
     /// What each call may inflate, in bytes; unbounded unless set.
     pub slice: Option<u64>,
+    /// Whether short messages are taken one behind another, as far as they may be.
+    pub shorts: bool,
 }
 
 impl End {
@@ -86,6 +88,7 @@ impl End {
             out: Vec::new(),
             pool: Pool::new(1 << 20),
             slice: None,
+            shorts: true,
         }
     }
 
@@ -99,6 +102,11 @@ impl End {
         let mut piece = piece.to_vec();
         let mut rest = &mut piece[..];
         while !rest.is_empty() {
+            let used = if self.shorts { self.receive_shorts(rest) } else { 0 };
+            rest = &mut rest[used..];
+            if used > 0 {
+                continue;
+            }
             self.slice.into_iter().for_each(|bytes| self.pool.allow_inflating(bytes));
             match self.connection.handle_input(self.now, rest, &mut self.pool) {
                 Ok((used, event)) => {
@@ -115,6 +123,19 @@ impl End {
             }
             self.connection.poll_output(&mut self.out);
         }
+    }
+
+    fn receive_shorts(&mut self, input: &mut [u8]) -> usize {
+        let (mut used, all) = (0, input.len());
+        if let Some(mut shorts) = self.connection.shorts(self.now) {
+            while let Some(taken) = shorts.take(&mut input[used..]) {
+                used = taken.as_ref().map_or(all, |(count, _)| used + count);
+                let seen = taken.map(|(_, message)| Seen::from(Event::Message(message)));
+                self.seen.push(seen.unwrap_or_else(Seen::Error));
+            }
+        }
+        self.connection.poll_output(&mut self.out);
+        used
     }
 
     pub fn close(&mut self, code: u16, reason: &str) {

@@ -10,28 +10,26 @@ use crate::client::{Client, Mail, Shared};
 use crate::encode::{plain_len, write_takeover};
 use crate::hub::{Kit, Place};
 use crate::limits::{Limits, SendPolicy};
-use crate::resource::{Cause, Closed, Reject, Resource, hear};
+use crate::resource::{Cause, Closed, Reject, Resource};
 use crate::scope;
-use crate::send_queue::{CloseOrder, Lent, SendQueue};
+use crate::send_queue::{CloseOrder, SendQueue};
 use crate::ticks::Epoch;
 use clws_proto::close::CloseCode;
-use clws_proto::connection::{Event, Expired};
+use clws_proto::connection::Expired;
 use clws_proto::deflate::Contexts;
 use clws_proto::error::ProtocolError;
 use clws_proto::frame::{MAX_CONTROL, MAX_HEADER};
-use clws_proto::message::Message;
-use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// The code that stands for "no code in the close frame" and "no close frame" (RFC 6455 §7.1.5).
-const NO_CODE: u16 = 1005;
+pub(super) const NO_CODE: u16 = 1005;
 const NO_CLOSE: u16 = 1006;
 
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) client: Client,
-    connection: Wire,
+    pub(super) connection: Wire,
     /// The history that messages to the client are compressed with, while no callback runs.
     pub(super) contexts: Option<Box<Contexts>>,
     /// Held until the client is gone.
@@ -40,7 +38,7 @@ pub(super) struct Live {
     /// Beside `leaving`, not in it: there it would cost four bytes.
     pub(super) step: Step,
     cause: Option<Cause>,
-    said: Option<Box<(u16, String)>>,
+    pub(super) said: Option<Box<(u16, String)>>,
     pub(super) overrun: bool,
     /// User code was told of backpressure and waits for `drained`.
     pub(super) pressed: bool,
@@ -106,7 +104,7 @@ impl Live {
     /// Whether user code wants nothing read. The answer to a close frame is wanted anyway.
     #[inline]
     pub(super) fn is_paused(&self) -> bool {
-        self.client.0.paused.load(Ordering::Acquire) != 0 && self.connection.is_open()
+        self.client.is_paused() && self.connection.is_open()
     }
 
     /// Whether nothing is to be read while `waiting` bytes wait in the send queue.
@@ -209,100 +207,6 @@ impl Live {
         &*self.client.0.route.resource
     }
 
-    /// Hands the events in `input` to user code, with the queue in scope, until `input` or the
-    /// turn's share of messages is used up or the queue is full; returns how many bytes were used.
-    #[inline]
-    pub(super) fn deliver(&mut self, kit: &mut Kit, input: &mut [u8]) -> usize {
-        let mut used = 0;
-        while let Some(rest) = input.get_mut(used..).filter(|rest| !rest.is_empty()) {
-            if kit.crowded && self.swelling(kit).is_some() {
-                kit.share = 0;
-            }
-            if kit.share == 0 || self.is_paused() {
-                break;
-            }
-            let mut more = true;
-            match self.connection.handle_input(kit.now, rest, &mut kit.pool) {
-                Ok((count, Some(event))) => {
-                    used += count;
-                    kit.share -= 1;
-                    self.handle_event(kit, event);
-                }
-                Ok((count, None)) => {
-                    used += count;
-                    more = false;
-                    if used < input.len() {
-                        // It has inflated what it may in one turn.
-                        kit.share = 0;
-                    }
-                }
-                Err(error) => {
-                    self.fault(error);
-                    used += rest.len();
-                }
-            }
-            if self.control(kit) >= self.limits().send_queue_high || !more {
-                break;
-            }
-        }
-        if used == 0 {
-            // Nothing was read, but something may be due all the same.
-            self.control(kit);
-        }
-        self.tell_round_trip();
-        used
-    }
-
-    #[inline]
-    fn tell_round_trip(&self) {
-        let (micros, told) = (self.connection.round_trip_micros(), &self.client.0.round_trip);
-        if micros != told.load(Ordering::Relaxed) {
-            told.store(micros, Ordering::Relaxed);
-        }
-    }
-
-    #[inline]
-    fn handle_event(&mut self, kit: &mut Kit, event: Event<'_>) {
-        if matches!(event, Event::Message(_)) {
-            self.spoke(kit.now);
-        }
-        let (client, resource) = (&self.client, self.resource());
-        let hear = |text: &str| hear(resource, client.0.route.reads_text, client, text);
-        let done = match event {
-            Event::Message(Message::Text(Cow::Borrowed(text))) => kit.hub.guarded(|| hear(text)),
-            Event::Message(Message::Unread(text)) => {
-                kit.hub.guarded(|| resource.unread_text(client, text))
-            }
-            Event::Message(Message::Binary(Cow::Borrowed(bytes))) => {
-                kit.hub.guarded(|| resource.binary(client, bytes))
-            }
-            Event::Message(Message::Text(Cow::Owned(text))) => {
-                scope::lend_message(Lent::range_of(text.as_bytes()));
-                let done = kit.hub.guarded(|| hear(&text));
-                scope::queue(|queue| queue.settle_message(text.into_bytes(), &mut kit.pool));
-                done
-            }
-            Event::Message(Message::Binary(Cow::Owned(bytes))) => {
-                scope::lend_message(Lent::range_of(&bytes));
-                let done = kit.hub.guarded(|| resource.binary(client, &bytes));
-                scope::queue(|queue| queue.settle_message(bytes, &mut kit.pool));
-                done
-            }
-            // A client that is rejected or closed is not heard any more.
-            Event::Pong(_) if !self.connection.is_open() => Some(()),
-            Event::Pong(payload) => kit.hub.guarded(|| resource.pong(client, &payload)),
-            Event::Ping(_) => Some(()),
-            Event::Close(code, reason) => {
-                self.said = Some(Box::new((code.map_or(NO_CODE, CloseCode::get), reason)));
-                self.blame(Cause::Peer);
-                Some(())
-            }
-        };
-        if done.is_none() {
-            self.panicked(kit.now);
-        }
-    }
-
     pub(super) fn drained(&mut self, kit: &Kit) {
         self.pressed = false;
         if kit.hub.guarded(|| self.resource().drained(&self.client)).is_none() {
@@ -327,7 +231,7 @@ impl Live {
         self.connection.close(code, reason, now);
     }
 
-    fn fault(&mut self, error: ProtocolError) {
+    pub(super) fn fault(&mut self, error: ProtocolError) {
         tracing::debug!(client = self.client.id(), %error, "the peer broke the protocol");
         self.blame(Cause::Protocol(error));
         self.client.0.open.store(false, Ordering::Release);

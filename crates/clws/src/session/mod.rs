@@ -6,6 +6,7 @@
 //! session owns no buffer: send queues and message buffers are the worker's, lent by its [`Kit`].
 
 mod cork;
+mod deliver;
 mod leaving;
 mod live;
 mod opening;
