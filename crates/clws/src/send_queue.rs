@@ -345,7 +345,7 @@ impl SendQueue {
     /// What waits, where it is one piece: nearly always.
     #[inline]
     pub(crate) fn contiguous<'a>(&'a self, input: &'a [u8]) -> Option<&'a [u8]> {
-        let own = self.bytes.get(self.written..).unwrap_or_default();
+        let own = self.own();
         match self.foreign.front() {
             None if self.run.is_empty() => Some(own),
             None => self.run.contiguous().filter(|_| own.is_empty()),
@@ -385,12 +385,24 @@ impl SendQueue {
         used
     }
 
+    /// What waits of a queue that is small: all of it lies in its own buffer.
+    #[inline]
+    pub(crate) fn own(&self) -> &[u8] {
+        self.bytes.get(self.written..).unwrap_or_default()
+    }
+
+    /// Drops what [`Self::own`] gave.
+    #[inline]
+    pub(crate) fn clear_own(&mut self) {
+        self.bytes.clear();
+        self.written = 0;
+    }
+
     /// Drops `count` bytes from the front: the socket took them.
     #[inline]
     pub(crate) fn advance(&mut self, count: usize, pool: &mut Pool) {
         if self.foreign_len == 0 && count == self.len() {
-            self.bytes.clear();
-            self.written = 0;
+            self.clear_own();
         } else {
             self.advance_pieces(count, pool);
         }
@@ -420,8 +432,7 @@ impl SendQueue {
             self.advance_run(count - own);
         }
         if self.is_empty() {
-            self.bytes.clear();
-            self.written = 0;
+            self.clear_own();
         } else {
             self.drop_written(2);
         }

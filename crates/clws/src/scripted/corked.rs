@@ -1,9 +1,10 @@
 //! Small answers wait until the engine has read from others too; nothing else does.
 
-use super::{Call, Rig, frames, masked};
+use super::{Act, Call, Rig, frames, masked};
 use crate::limits::Limits;
 use crate::session::Fate;
 use clws_proto::frame::OpCode::{Binary, Close, Ping, Pong};
+use std::time::Duration;
 
 impl Rig {
     fn uncork(&mut self) {
@@ -79,6 +80,36 @@ fn what_the_socket_refuses_of_an_answer_that_waited_is_kept() {
     rig.uncork();
     assert_eq!((rig.take_sent().len(), rig.queued()), (3, 5));
     assert!(rig.session.wants_write());
+}
+
+#[test]
+fn an_engine_that_has_nothing_to_write_of_it_may_ask_all_the_same() {
+    let mut rig = open();
+    rig.wire.room = 3;
+    rig.receive(&masked(Binary, b"much"));
+    rig.wire.room = usize::MAX;
+    rig.uncork();
+    assert_eq!((rig.take_sent().len(), rig.queued()), (3, 3));
+    assert!(rig.session.stall.is_some());
+}
+
+/// It is told as late as it is written.
+#[test]
+fn an_answer_that_waited_is_a_sign_of_life() {
+    let minute = Duration::from_secs(60);
+    let limits = Limits { idle_timeout: Some(minute), ping_interval: None, ..Limits::default() };
+    let act: Act = Box::new(|client, call| {
+        if matches!(call, Call::Pong(_)) {
+            client.send_text("heard");
+        }
+    });
+    let mut rig = Rig::open(limits, act);
+    rig.pass(minute * 3 / 4);
+    assert!(rig.receive_corked(&masked(Pong, b"here")));
+    rig.uncork();
+    rig.take_calls();
+    rig.pass(minute * 3 / 4);
+    assert_eq!(rig.take_calls(), []);
 }
 
 #[test]

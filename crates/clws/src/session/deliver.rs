@@ -26,8 +26,12 @@ impl Live {
                 break;
             }
             let (count, more) = match self.deliver_shorts(kit, rest) {
-                0 => self.deliver_next(kit, rest),
-                count => (count, true),
+                (0, _) => self.deliver_next(kit, rest),
+                (count, false) => (count, true),
+                (count, true) => {
+                    used += count;
+                    continue;
+                }
             };
             used += count;
             if self.control(kit) >= self.limits().send_queue_high || !more {
@@ -43,11 +47,11 @@ impl Live {
     }
 
     /// Hands on what stands at the front of `input` in short frames, until one of them gives the
-    /// session something to see to; returns how many bytes these were.
+    /// session something to see to; returns how many bytes these were, and whether none did.
     #[inline]
-    fn deliver_shorts(&mut self, kit: &mut Kit, input: &mut [u8]) -> usize {
-        let Some(mut shorts) = self.connection.shorts(kit.now) else { return 0 };
-        let (client, mut used, mut fault) = (&self.client, 0, None);
+    fn deliver_shorts(&mut self, kit: &mut Kit, input: &mut [u8]) -> (usize, bool) {
+        let Some(mut shorts) = self.connection.shorts(kit.now) else { return (0, true) };
+        let (client, mut used, mut quiet, mut fault) = (&self.client, 0, true, None);
         let done = kit.hub.guarded(|| {
             while kit.share > 0
                 && let Some(rest) = input.get_mut(used..)
@@ -64,7 +68,8 @@ impl Live {
                         fault = Some(error);
                     }
                 }
-                if scope::has_news() || client.is_paused() {
+                quiet = !scope::has_news();
+                if !quiet || client.is_paused() {
                     break;
                 }
             }
@@ -74,11 +79,10 @@ impl Live {
         }
         if let Some(error) = fault {
             self.fault(error);
-        }
-        if done.is_none() {
+        } else if done.is_none() {
             self.panicked(kit.now);
         }
-        used
+        (used, quiet && done.is_some() && fault.is_none())
     }
 
     /// Hands on what comes next in `input`; returns how many bytes that was, and whether it may go

@@ -204,12 +204,18 @@ impl Session {
     }
 
     /// Keeps received bytes for another turn.
+    #[inline]
     fn keep(&mut self, kit: &mut Kit, bytes: &[u8]) {
         if !bytes.is_empty() {
-            let mut kept = kit.pool.take();
-            copy::append(&mut kept, bytes);
-            self.stash = Some(Box::new(Stash { bytes: kept, used: 0, ended: false }));
+            self.keep_some(kit, bytes);
         }
+    }
+
+    #[inline(never)]
+    fn keep_some(&mut self, kit: &mut Kit, bytes: &[u8]) {
+        let mut kept = kit.pool.take();
+        copy::append(&mut kept, bytes);
+        self.stash = Some(Box::new(Stash { bytes: kept, used: 0, ended: false }));
     }
 
     /// Goes on with the bytes that were kept.
