@@ -346,8 +346,10 @@ impl SendQueue {
     #[inline]
     pub(crate) fn contiguous<'a>(&'a self, input: &'a [u8]) -> Option<&'a [u8]> {
         let own = self.own();
+        if self.foreign_len == 0 {
+            return Some(own);
+        }
         match self.foreign.front() {
-            None if self.run.is_empty() => Some(own),
             None => self.run.contiguous().filter(|_| own.is_empty()),
             Some(one) if own.is_empty() && one.range.len() == self.foreign_len => {
                 Some(one.slice(input))

@@ -6,7 +6,6 @@
 
 use super::{Output, Phase, Session};
 use crate::hub::Kit;
-use std::io::IoSlice;
 
 impl Session {
     /// As [`Self::handle_input`], and small answers wait for [`Self::uncork`] where `corks` says
@@ -28,43 +27,14 @@ impl Session {
     /// Writes what was put off, and draws the conclusions; whether it is at rest now.
     #[inline]
     pub(crate) fn uncork(&mut self, kit: &mut Kit, out: &mut impl Output) -> bool {
-        if !self.write_small(kit, out) {
-            self.write_corked(kit, out);
+        if std::mem::take(&mut self.corked) && !self.write_whole(kit, &[], out) {
+            self.flush(kit, &[], out);
         }
         let rests = self.is_at_rest();
         if !rests {
             self.review(kit, out);
         }
         rests
-    }
-
-    /// Writes what was put off, if the socket takes it at once and nothing else is to be done: as
-    /// nearly always, and in little code. The system's code for writing leaves none of ours in the
-    /// processor's first cache, so each line of it is fetched anew for each session.
-    #[inline]
-    fn write_small(&mut self, kit: &mut Kit, out: &mut impl Output) -> bool {
-        let (true, Phase::Live(live), None) = (self.corked, &mut self.phase, &self.tls) else {
-            return false;
-        };
-        let Some(mut queue) = self.queue.take_if(|queue| queue.is_small() && !queue.has_news())
-        else {
-            return false;
-        };
-        let small = queue.own();
-        match out.write(&[IoSlice::new(small)]) {
-            Ok(taken) if taken == small.len() => {
-                queue.clear_own();
-                live.publish(&mut queue, kit.now);
-                kit.give_queue(queue);
-                self.corked = false;
-                true
-            }
-            done => {
-                queue.advance(done.unwrap_or(0), &mut kit.pool);
-                self.queue = Some(queue);
-                false
-            }
-        }
     }
 
     /// Writes what was put off, ahead of something behind which nothing may be written.

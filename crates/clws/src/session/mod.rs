@@ -7,6 +7,7 @@
 
 mod cork;
 mod deliver;
+mod flush;
 mod leaving;
 mod live;
 mod opening;
@@ -22,7 +23,7 @@ use crate::hub::Kit;
 use crate::peer::Peer;
 use crate::resource::Cause;
 use crate::scope::{self, Scope};
-use crate::send_queue::{MAX_SLICES, SendQueue};
+use crate::send_queue::SendQueue;
 use crate::tls::TlsStage;
 use clws_proto::copy;
 use leaving::Step;
@@ -240,58 +241,13 @@ impl Session {
         if self.cork(kit) {
             return;
         }
-        self.flush(kit, input, out);
+        if !self.write_whole(kit, input, out) {
+            self.flush(kit, input, out);
+        }
         if let Some(queue) = &mut self.queue {
             queue.settle_input(input, &mut kit.pool);
         }
         self.review(kit, out);
-    }
-
-    /// Writes what waits, as far as the socket takes it; `input` is the receive buffer that the
-    /// queue may refer to.
-    #[inline(always)]
-    fn flush(&mut self, kit: &mut Kit, input: &[u8], out: &mut dyn Output) {
-        if !self.flush_tls(kit, out) {
-            return;
-        }
-        let Some(mut queue) = self.queue.take() else { return };
-        let mut sealing;
-        let out: &mut dyn Output = match &mut self.tls {
-            None => out,
-            Some(tls) => {
-                sealing = tls.sealing(&mut kit.tls, out);
-                &mut sealing
-            }
-        };
-        let mut moved = 0;
-        while !queue.is_empty() {
-            match write_once(&queue, input, out) {
-                Ok((taken, wanted)) if taken > 0 => {
-                    queue.advance(taken, &mut kit.pool);
-                    moved += taken;
-                    if taken < wanted {
-                        break;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Ok(_) | Err(_) => {
-                    queue.clear(&mut kit.pool);
-                    self.queue = Some(queue);
-                    return self.lose(kit, Cause::Lost, false);
-                }
-            }
-        }
-        if let Phase::Live(live) = &mut self.phase {
-            live.publish(&mut queue, kit.now);
-        }
-        if queue.is_empty() && !queue.has_news() {
-            kit.give_queue(queue);
-        } else {
-            self.queue = Some(queue);
-        }
-        // What is sealed and waits was moved, and not taken.
-        self.note_taken(moved.saturating_sub(self.unsent()), kit.now);
     }
 
     /// Draws the conclusions from the connection's and the queue's state: closes, overruns, the
@@ -576,17 +532,6 @@ impl Session {
             _ => Fate::Keep,
         }
     }
-}
-
-#[inline(always)]
-fn write_once(queue: &SendQueue, input: &[u8], out: &mut dyn Output) -> io::Result<(usize, usize)> {
-    if let Some(bytes) = queue.contiguous(input) {
-        return Ok((out.write(&[IoSlice::new(bytes)])?, bytes.len()));
-    }
-    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-    let used = queue.gather(input, &mut slices);
-    let slices = slices.get(..used).unwrap_or_default();
-    Ok((out.write(slices)?, slices.iter().map(|slice| slice.len()).sum()))
 }
 
 #[cfg(test)]
