@@ -96,7 +96,7 @@ fn an_engine_that_has_nothing_to_write_of_it_may_ask_all_the_same() {
 /// It is told as late as it is written.
 #[test]
 fn an_answer_that_waited_is_a_sign_of_life() {
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     let limits = Limits { idle_timeout: Some(minute), ping_interval: None, ..Limits::default() };
     let act: Act = Box::new(|client, call| {
         if matches!(call, Call::Pong(_)) {
