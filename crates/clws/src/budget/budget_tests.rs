@@ -80,19 +80,19 @@ fn clients_are_looked_at_in_ticks_and_only_while_memory_is_short() {
     let (budget, mut other) = budget();
     let (mut ledger, mut clients) = worker(&budget, &[30 * KIB, 100 * KIB]);
     let start = Instant::now();
-    assert_eq!((ledger.settle(start), ledger.wait(start)), (None, None));
+    assert_eq!((ledger.settle(start), ledger.alarm()), (None, None));
     assert_eq!(ledger.mark(), usize::MAX);
     other.set(500 * KIB);
     assert_eq!(ledger.settle(start), Some(Level::Near));
     assert_eq!(ledger.review(Level::Near, &mut clients), []);
     assert_eq!(ledger.mark(), 50 * KIB, "half of what waits for the largest");
-    assert_eq!((ledger.settle(start), ledger.wait(start)), (None, Some(TICK)));
+    assert_eq!((ledger.settle(start), ledger.alarm()), (None, Some(start + TICK)));
     assert_eq!(ledger.settle(start + TICK), Some(Level::Near));
     other.set(0);
     assert_eq!(ledger.settle(start + TICK), None, "a tick is not over");
     assert_eq!(ledger.settle(start + 2 * TICK), Some(Level::Ease));
     assert_eq!(ledger.review(Level::Ease, &mut clients), []);
-    assert_eq!((ledger.mark(), ledger.wait(start)), (usize::MAX, None));
+    assert_eq!((ledger.mark(), ledger.alarm()), (usize::MAX, None));
     leave(ledger, &clients);
 }
 

@@ -115,9 +115,10 @@ impl Ledger {
         Some(level)
     }
 
-    /// How long [`Self::settle`] can wait, whatever happens.
-    pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
-        self.review.map(|at| at.saturating_duration_since(now))
+    /// Until when [`Self::settle`] can wait, whatever happens.
+    #[inline]
+    pub(crate) fn alarm(&self) -> Option<Instant> {
+        self.review
     }
 
     /// Sets the mark by all clients of this worker, puts them in order, the largest first, and

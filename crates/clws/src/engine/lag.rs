@@ -17,6 +17,10 @@ impl Lag {
     /// Takes note of a turn that began at `before` and was to end, after a wait, `timeout` later at
     /// most; the next begins `now`. Without a timeout nothing was due.
     pub(super) fn note(&mut self, before: Instant, timeout: Option<Duration>, now: Instant) {
+        // Nearly all turns end here.
+        if before.checked_add(AWAY).is_some_and(|latest| now <= latest) {
+            return;
+        }
         let Some(timeout) = timeout else { return };
         let latest = timeout.checked_add(AWAY).and_then(|time| before.checked_add(time));
         if latest.is_some_and(|latest| now > latest) {

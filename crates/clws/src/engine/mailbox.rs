@@ -11,7 +11,7 @@ use crate::drain::Plan;
 use crate::peer::Peer;
 use crate::session::Transport;
 use mio::Waker;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug)]
@@ -103,6 +103,9 @@ impl Inbox {
 #[derive(Debug)]
 pub(super) struct Mailbox {
     inbox: Mutex<Inbox>,
+    /// There are letters. It changes with the mailbox locked; who looks at it without may see it
+    /// late, but not a worker that is to fall asleep.
+    filled: AtomicBool,
     waker: Waker,
     /// How many connections the worker has, counting those on their way.
     pub(super) load: AtomicUsize,
@@ -111,7 +114,8 @@ pub(super) struct Mailbox {
 impl Mailbox {
     pub(super) fn new(waker: Waker, total: &Arc<Total>) -> Self {
         let inbox = Inbox { tray: Tray::new(), charge: Charge::new(total, 0) };
-        Self { inbox: Mutex::new(inbox), waker, load: AtomicUsize::new(0) }
+        let filled = AtomicBool::new(false);
+        Self { inbox: Mutex::new(inbox), filled, waker, load: AtomicUsize::new(0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inbox> {
@@ -125,6 +129,7 @@ impl Mailbox {
     fn put(&self, mut inbox: MutexGuard<'_, Inbox>, letter: Letter) {
         inbox.count(letter.memory());
         let wake = inbox.tray.put(letter);
+        self.filled.store(true, Ordering::Relaxed);
         drop(inbox);
         if wake {
             self.wake();
@@ -147,9 +152,14 @@ impl Mailbox {
         self.lock().tray.asleep = false;
     }
 
-    /// Exchanges the letters for an empty `batch`, whose memory serves the next ones.
+    /// Exchanges the letters for an empty `batch`, whose memory serves the next ones. One that was
+    /// posted at this moment may be left for the next time.
     pub(super) fn collect(&self, batch: &mut Vec<Letter>) {
+        if !self.filled.load(Ordering::Relaxed) {
+            return;
+        }
         let mut inbox = self.lock();
+        self.filled.store(false, Ordering::Relaxed);
         inbox.tray.collect(batch);
         inbox.charge.set(0);
     }

@@ -125,6 +125,10 @@ impl Model {
         if self.worker != Worker::Ended && (by_sockets || !sleeps) {
             step(&Self::work);
         }
+        if self.worker == Worker::Busy {
+            // It does not see yet that there are letters.
+            step(&|next| next.worker = Worker::Turned);
+        }
         found
     }
 }

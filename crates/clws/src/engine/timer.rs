@@ -27,6 +27,8 @@ pub(super) struct Wheel {
     horizon: Instant,
     /// No session is due before this one.
     next: u64,
+    /// When that one begins; `None` for [`NEVER`].
+    alarm: Option<Instant>,
     /// Until then [`Self::advance`] finds nothing new: the tick does not end, and nothing is due in
     /// it.
     calm: Instant,
@@ -37,7 +39,7 @@ impl Wheel {
     pub(super) fn new(now: Instant) -> Self {
         let horizon = now + Duration::from_nanos(SPOKES * TICK_NANOS);
         let spokes = vec![Vec::new(); SPOKES as usize];
-        Self { start: now, tick: 0, horizon, next: NEVER, calm: now, spokes }
+        Self { start: now, tick: 0, horizon, next: NEVER, alarm: None, calm: now, spokes }
     }
 
     fn instant(&self, tick: u64) -> Instant {
@@ -73,7 +75,9 @@ impl Wheel {
         }
         let tick = tick.clamp(self.tick, self.tick + SPOKES - 1);
         *due = tick;
-        self.next = self.next.min(tick);
+        if tick < self.next {
+            self.set_next(tick);
+        }
         if tick <= self.tick {
             self.calm = self.start;
         }
@@ -87,12 +91,15 @@ impl Wheel {
         due <= self.tick_at_or_after(deadline).max(self.tick)
     }
 
-    /// How long nothing is due.
-    pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
-        if self.next == NEVER {
-            return None;
-        }
-        Some(self.instant(self.next).saturating_duration_since(now))
+    /// Until when nothing is due.
+    #[inline]
+    pub(super) fn alarm(&self) -> Option<Instant> {
+        self.alarm
+    }
+
+    fn set_next(&mut self, next: u64) {
+        self.next = next;
+        self.alarm = (next != NEVER).then(|| self.instant(next));
     }
 
     /// Moves everything that is due at `now` to `up`, with the place it was due at: what a session
@@ -125,9 +132,9 @@ impl Wheel {
             }
         }
         self.turn_to(current + 1);
-        self.next = (self.tick..self.tick + SPOKES)
-            .find(|tick| self.spokes.get((tick % SPOKES) as usize).is_some_and(|s| !s.is_empty()))
-            .unwrap_or(NEVER);
+        let next = (self.tick..self.tick + SPOKES)
+            .find(|tick| self.spokes.get((tick % SPOKES) as usize).is_some_and(|s| !s.is_empty()));
+        self.set_next(next.unwrap_or(NEVER));
     }
 }
 
@@ -147,7 +154,7 @@ mod tests {
     #[test]
     fn an_empty_wheel_waits_for_ever() {
         let now = Instant::now();
-        assert_eq!(Wheel::new(now).wait(now), None);
+        assert_eq!(Wheel::new(now).alarm(), None);
     }
 
     #[test]
@@ -169,14 +176,14 @@ mod tests {
             let deadline = start + Duration::from_millis(millis);
             let (mut wheel, mut due) = (Wheel::new(start), NEVER);
             wheel.arm(7, deadline, &mut due);
-            let woken = start + wheel.wait(start).unwrap();
+            let woken = wheel.alarm().unwrap();
             assert!(woken >= deadline && woken < deadline + TICK, "{millis} ms");
             if let Some(before) = woken.checked_sub(Duration::from_millis(1)).filter(|_| millis > 0)
             {
                 assert_eq!(up(&mut wheel, before), []);
             }
             assert_eq!(up(&mut wheel, woken), [7]);
-            assert_eq!(wheel.wait(woken), None);
+            assert_eq!(wheel.alarm(), None);
         }
     }
 
@@ -189,7 +196,7 @@ mod tests {
         wheel.arm(1, start + SECOND, &mut due);
         assert!(due < late);
         wheel.arm(1, start + 20 * SECOND, &mut due);
-        assert_eq!(wheel.wait(start), Some(SECOND));
+        assert_eq!(wheel.alarm(), Some(start + SECOND));
     }
 
     #[test]

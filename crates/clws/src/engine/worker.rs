@@ -171,10 +171,12 @@ impl Worker {
     }
 
     fn idle_time(&self) -> Option<Duration> {
-        let now = self.kit.now;
-        let deadline = self.deadline.into_iter().chain(self.kit.deadline()).min();
-        let deadline = deadline.map(|deadline| deadline.saturating_duration_since(now));
-        [self.wheel.wait(now), self.ledger.wait(now), deadline].into_iter().flatten().min()
+        let mut alarm = self.wheel.alarm();
+        for other in [self.ledger.alarm(), self.deadline, self.kit.deadline()].into_iter().flatten()
+        {
+            alarm = Some(alarm.map_or(other, |alarm| alarm.min(other)));
+        }
+        alarm.map(|alarm| alarm.saturating_duration_since(self.kit.now))
     }
 
     fn handle_event(&mut self, event: &Event) {
