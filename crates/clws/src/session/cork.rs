@@ -38,7 +38,7 @@ impl Session {
     }
 
     /// Writes what was put off, ahead of something behind which nothing may be written.
-    #[inline(never)]
+    #[inline]
     pub(super) fn write_corked(&mut self, kit: &mut Kit, out: &mut dyn Output) {
         if std::mem::take(&mut self.corked) {
             self.flush(kit, &[], out);

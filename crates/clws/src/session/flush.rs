@@ -17,24 +17,32 @@ impl Session {
         &mut self,
         kit: &mut Kit,
         input: &[u8],
-        out: &mut (impl Output + ?Sized),
+        out: &mut dyn Output,
     ) -> bool {
-        let (Phase::Live(live), None, None) = (&mut self.phase, &self.tls, &self.stall) else {
+        if self.has_unsent() {
             return false;
-        };
+        }
+        let (Phase::Live(_), None) = (&self.phase, &self.stall) else { return false };
         let Some(mut queue) = self.queue.take_if(|queue| !queue.has_news()) else { return false };
         let Some(bytes) = queue.contiguous(input).filter(|bytes| !bytes.is_empty()) else {
             self.queue = Some(queue);
             return false;
         };
-        match out.write(&[IoSlice::new(bytes)]) {
-            Ok(taken) if taken == bytes.len() => {
-                queue.advance(taken, &mut kit.pool);
+        let slices = [IoSlice::new(bytes)];
+        let done = match &mut self.tls {
+            None => out.write(&slices),
+            Some(tls) => tls.sealing(&mut kit.tls, out).write(&slices),
+        };
+        let whole = matches!(done, Ok(taken) if taken == bytes.len()) && !self.has_unsent();
+        match &mut self.phase {
+            Phase::Live(live) if whole => {
+                let all = queue.len();
+                queue.advance(all, &mut kit.pool);
                 live.publish(&mut queue, kit.now);
                 kit.give_queue(queue);
                 true
             }
-            done => self.wrote_part(kit, queue, done),
+            _ => self.wrote_part(kit, queue, done),
         }
     }
 
