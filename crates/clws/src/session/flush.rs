@@ -19,9 +19,6 @@ impl Session {
         input: &[u8],
         out: &mut dyn Output,
     ) -> bool {
-        if self.has_unsent() {
-            return false;
-        }
         let (Phase::Live(_), None) = (&self.phase, &self.stall) else { return false };
         let Some(mut queue) = self.queue.take_if(|queue| !queue.has_news()) else { return false };
         let Some(bytes) = queue.contiguous(input).filter(|bytes| !bytes.is_empty()) else {
