@@ -1,6 +1,6 @@
 //! A stream of bytes to one end of a connection, whole and cut in pieces (RFC 6455 §5, §7).
 //!
-//! Events, answers and state must be the same however the stream is cut, and whether short
+//! Events, answers and state must be the same however the stream is cut, and whether whole
 //! messages are taken one behind another or not. Half of the streams are any bytes; the others are
 //! frames, so that the fuzzer gets past the first header.
 #![no_main]
@@ -65,7 +65,7 @@ fuzz_target!(|input: Input| {
     let bytes = input.bytes();
     let (mut whole, mut cut) = (input.end(), input.end());
     cut.now = whole.now;
-    whole.shorts = false;
+    whole.wholes = false;
     input.feed(&mut whole, &bytes, false);
     input.feed(&mut cut, &bytes, true);
 

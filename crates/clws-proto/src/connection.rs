@@ -5,7 +5,7 @@
 //! [`Connection::poll_timeout`]. Pongs and close replies are made here. Messages to send are
 //! framed by whoever sends them (`frame::write`), so that one queue keeps the order of everything.
 
-mod short;
+mod whole;
 
 use crate::close::{CloseCode, CloseFrame};
 use crate::closing::Phase;
@@ -16,10 +16,10 @@ use crate::mask::{self, MaskKey};
 use crate::message::{Message, Partial};
 use crate::pool::Pool;
 use crate::text::Text;
-pub use short::Shorts;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+pub use whole::WholeMessages;
 
 /// A piece that is unmasked, checked and kept in one go, so that it stays in the first-level cache.
 const PIECE: usize = 16 * 1024;

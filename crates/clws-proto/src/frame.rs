@@ -7,6 +7,7 @@
 use crate::copy;
 use crate::error::ProtocolError;
 use crate::mask::{self, MaskKey};
+use std::ops::Range;
 
 /// The longest header in bytes: 2, a 64-bit length and a mask.
 pub const MAX_HEADER: usize = 14;
@@ -121,6 +122,22 @@ impl FrameHeader {
         let len = usize::from(second ^ MASKED);
         let end = SHORT_HEADER + len;
         (len <= MAX_CONTROL && end <= bytes.len()).then_some((opcode, key, end))
+    }
+
+    /// The same for messages of more than 125 bytes: gives the kind, the key and where the payload
+    /// stands.
+    pub(crate) fn parse_long(bytes: &[u8]) -> Option<(OpCode, MaskKey, Range<usize>)> {
+        let [_, second, ..] = bytes else { return None };
+        if second & LEN_64 < LEN_16 {
+            return None;
+        }
+        let (header, start) = Self::parse(bytes).ok().flatten()?;
+        let Self { fin: true, rsv1: false, opcode, mask: Some(key), len } = header else {
+            return None;
+        };
+        let whole = matches!(opcode, OpCode::Text | OpCode::Binary);
+        let end = usize::try_from(len).ok()?.checked_add(start)?;
+        (whole && end <= bytes.len()).then_some((opcode, key, start..end))
     }
 
     /// Appends the header's bytes, the length in its shortest form.

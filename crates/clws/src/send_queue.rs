@@ -405,9 +405,19 @@ impl SendQueue {
     pub(crate) fn advance(&mut self, count: usize, pool: &mut Pool) {
         if self.foreign_len == 0 && count == self.len() {
             self.clear_own();
+        } else if self.owned == 0 && self.shared == 0 && count == self.len() {
+            self.clear_lent();
         } else {
             self.advance_pieces(count, pool);
         }
+    }
+
+    /// Drops everything, where nothing of it has to be given back to anybody.
+    #[inline(never)]
+    fn clear_lent(&mut self) {
+        self.foreign.clear();
+        self.foreign_len = 0;
+        self.clear_own();
     }
 
     fn advance_pieces(&mut self, mut count: usize, pool: &mut Pool) {

@@ -61,8 +61,8 @@ pub struct End {
     pub pool: Pool,
     /// What each call may inflate, in bytes; unbounded unless set.
     pub slice: Option<u64>,
-    /// Whether short messages are taken one behind another, as far as they may be.
-    pub shorts: bool,
+    /// Whether whole messages are taken one behind another, as far as they may be.
+    pub wholes: bool,
 }
 
 impl End {
@@ -88,7 +88,7 @@ impl End {
             out: Vec::new(),
             pool: Pool::new(1 << 20),
             slice: None,
-            shorts: true,
+            wholes: true,
         }
     }
 
@@ -102,7 +102,7 @@ impl End {
         let mut piece = piece.to_vec();
         let mut rest = &mut piece[..];
         while !rest.is_empty() {
-            let used = if self.shorts { self.receive_shorts(rest) } else { 0 };
+            let used = if self.wholes { self.receive_wholes(rest) } else { 0 };
             rest = &mut rest[used..];
             if used > 0 {
                 continue;
@@ -125,10 +125,10 @@ impl End {
         }
     }
 
-    fn receive_shorts(&mut self, input: &mut [u8]) -> usize {
+    fn receive_wholes(&mut self, input: &mut [u8]) -> usize {
         let (mut used, all) = (0, input.len());
-        if let Some(mut shorts) = self.connection.shorts(self.now) {
-            while let Some(taken) = shorts.take(&mut input[used..]) {
+        if let Some(mut messages) = self.connection.whole_messages(self.now) {
+            while let Some(taken) = messages.take(&mut input[used..]) {
                 used = taken.as_ref().map_or(all, |(count, _)| used + count);
                 let seen = taken.map(|(_, message)| Seen::from(Event::Message(message)));
                 self.seen.push(seen.unwrap_or_else(Seen::Error));

@@ -25,7 +25,7 @@ impl Live {
             if kit.share == 0 || self.is_paused() {
                 break;
             }
-            let (count, more) = match self.deliver_shorts(kit, rest) {
+            let (count, more) = match self.deliver_whole(kit, rest) {
                 (0, _) => self.deliver_next(kit, rest),
                 (count, false) => (count, true),
                 (count, true) => {
@@ -46,16 +46,16 @@ impl Live {
         used
     }
 
-    /// Hands on what stands at the front of `input` in short frames, until one of them gives the
+    /// Hands on the messages that stand whole at the front of `input`, until one of them gives the
     /// session something to see to; returns how many bytes these were, and whether none did.
     #[inline]
-    fn deliver_shorts(&mut self, kit: &mut Kit, input: &mut [u8]) -> (usize, bool) {
-        let Some(mut shorts) = self.connection.shorts(kit.now) else { return (0, true) };
+    fn deliver_whole(&mut self, kit: &mut Kit, input: &mut [u8]) -> (usize, bool) {
+        let Some(mut messages) = self.connection.whole_messages(kit.now) else { return (0, true) };
         let (client, mut used, mut quiet, mut fault) = (&self.client, 0, true, None);
         let done = kit.hub.guarded(|| {
             while kit.share > 0
                 && let Some(rest) = input.get_mut(used..)
-                && let Some(taken) = shorts.take(rest)
+                && let Some(taken) = messages.take(rest)
             {
                 match taken {
                     Ok((count, message)) => {

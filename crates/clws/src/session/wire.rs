@@ -1,7 +1,7 @@
 //! The two codecs a client may speak, behind one face: frames (versions 13, 8, 7) or draft 76.
 
 use clws_proto::close::CloseCode;
-use clws_proto::connection::{Config, Connection, Event, Expired, Shorts};
+use clws_proto::connection::{Config, Connection, Event, Expired, WholeMessages};
 use clws_proto::deflate::Contexts;
 use clws_proto::error::ProtocolError;
 use clws_proto::hixie76::Hixie76;
@@ -58,11 +58,11 @@ impl Wire {
         either!(self, codec => codec.handle_input(now, input, pool))
     }
 
-    /// See [`Connection::shorts`]; draft 76 has no frames.
+    /// See [`Connection::whole_messages`]; draft 76 has no frames.
     #[inline]
-    pub(super) fn shorts(&mut self, now: Instant) -> Option<Shorts<'_>> {
+    pub(super) fn whole_messages(&mut self, now: Instant) -> Option<WholeMessages<'_>> {
         match self {
-            Self::Framed(connection) => connection.shorts(now),
+            Self::Framed(connection) => connection.whole_messages(now),
             Self::Hixie76(_) => None,
         }
     }
