@@ -103,8 +103,8 @@ impl Inbox {
 #[derive(Debug)]
 pub(super) struct Mailbox {
     inbox: Mutex<Inbox>,
-    /// There are letters. It changes with the mailbox locked; who looks at it without may see it
-    /// late, but not a worker that is to fall asleep.
+    /// There are letters. It changes with the mailbox locked. A worker that looks at it without may
+    /// be a turn late; before it falls asleep it looks at the letters themselves.
     filled: AtomicBool,
     waker: Waker,
     /// How many connections the worker has, counting those on their way.

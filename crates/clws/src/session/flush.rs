@@ -43,6 +43,7 @@ impl Session {
         }
     }
 
+    /// Goes on where the socket did not take all at once; `false` where it is to be tried again.
     #[cold]
     fn wrote_part(
         &mut self,
