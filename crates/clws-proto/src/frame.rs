@@ -16,6 +16,8 @@ pub const MAX_CONTROL: usize = 125;
 
 /// The header of a masked frame of at most 125 bytes.
 pub(crate) const SHORT_HEADER: usize = 6;
+/// That of one of up to 65,535.
+const LONG_HEADER: usize = 8;
 
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
@@ -124,20 +126,20 @@ impl FrameHeader {
         (len <= MAX_CONTROL && end <= bytes.len()).then_some((opcode, key, end))
     }
 
-    /// The same for messages of more than 125 bytes: gives the kind, the key and where the payload
+    /// The same for messages of 126 to 65,535 bytes: gives the kind, the key and where the payload
     /// stands.
+    #[inline]
     pub(crate) fn parse_long(bytes: &[u8]) -> Option<(OpCode, MaskKey, Range<usize>)> {
-        let [_, second, ..] = bytes else { return None };
-        if second & LEN_64 < LEN_16 {
-            return None;
-        }
-        let (header, start) = Self::parse(bytes).ok().flatten()?;
-        let Self { fin: true, rsv1: false, opcode, mask: Some(key), len } = header else {
-            return None;
+        let ([first, second, high, low, key @ ..], _) = bytes.split_first_chunk::<8>()?;
+        let opcode = match (first, second ^ MASKED) {
+            (0x81, LEN_16) => OpCode::Text,
+            (0x82, LEN_16) => OpCode::Binary,
+            _ => return None,
         };
-        let whole = matches!(opcode, OpCode::Text | OpCode::Binary);
-        let end = usize::try_from(len).ok()?.checked_add(start)?;
-        (whole && end <= bytes.len()).then_some((opcode, key, start..end))
+        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        let end = LONG_HEADER + len;
+        let whole = len > MAX_CONTROL && end <= bytes.len();
+        whole.then_some((opcode, *key, LONG_HEADER..end))
     }
 
     /// Appends the header's bytes, the length in its shortest form.

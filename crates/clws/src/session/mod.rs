@@ -241,7 +241,11 @@ impl Session {
         if self.cork(kit) {
             return;
         }
-        if !self.write_whole(kit, input, out) {
+        if self.write_whole(kit, input, out) {
+            if self.has_nothing_to_review() {
+                return;
+            }
+        } else {
             self.flush(kit, input, out);
         }
         if let Some(queue) = &mut self.queue {
@@ -267,6 +271,13 @@ impl Session {
         if waiting <= live.limits().send_queue_low && live.has_output() {
             self.run(kit, &mut [], out);
         }
+    }
+
+    /// Whether nothing waits in the queue, and [`Self::review`] finds nothing in the connection.
+    #[inline]
+    fn has_nothing_to_review(&self) -> bool {
+        let Phase::Live(live) = &self.phase else { return false };
+        self.queue.is_none() && live.is_open() && !live.has_output()
     }
 
     /// Whether it is connected and nothing waits, is unfinished or is held against the peer. If so
