@@ -355,13 +355,7 @@ impl Connection {
             if !self.phase.is_open() {
                 return Ok((len, None));
             }
-            let message = if self.unread_text && current.opcode == OpCode::Text {
-                let text = Text::unmask(current.key, piece);
-                Message::Unread(text.map_err(|_| ProtocolError::InvalidUtf8)?)
-            } else {
-                mask::apply_whole(current.key, piece);
-                lend(current.opcode, piece)?
-            };
+            let message = self.unmask(current.opcode, current.key, piece)?;
             return Ok((len, Some(Event::Message(message))));
         }
         let used = self.assemble(&mut current, piece, now, pool)?;
@@ -370,6 +364,22 @@ impl Connection {
             return Ok((used, None));
         }
         Ok((len, self.end_message(pool)?))
+    }
+
+    /// Unmasks a message that stands whole in the input, and lends it.
+    #[inline]
+    fn unmask<'a>(
+        &self,
+        opcode: OpCode,
+        key: MaskKey,
+        payload: &'a mut [u8],
+    ) -> Result<Message<'a>, ProtocolError> {
+        if self.unread_text && opcode == OpCode::Text {
+            let text = Text::unmask(key, payload);
+            return Ok(Message::Unread(text.map_err(|_| ProtocolError::InvalidUtf8)?));
+        }
+        mask::apply_whole(key, payload);
+        lend(opcode, payload)
     }
 
     /// Counts bytes of the frame that is arriving; `current` has the key for those after them.

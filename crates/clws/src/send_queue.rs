@@ -387,15 +387,15 @@ impl SendQueue {
         used
     }
 
-    /// What waits of a queue that is small: all of it lies in its own buffer.
+    /// What waits in its own buffer.
     #[inline]
-    pub(crate) fn own(&self) -> &[u8] {
+    fn own(&self) -> &[u8] {
         self.bytes.get(self.written..).unwrap_or_default()
     }
 
     /// Drops what [`Self::own`] gave.
     #[inline]
-    pub(crate) fn clear_own(&mut self) {
+    fn clear_own(&mut self) {
         self.bytes.clear();
         self.written = 0;
     }

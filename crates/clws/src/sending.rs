@@ -1,7 +1,7 @@
 //! Sending: what a client is told, what becomes of it, and one message to many clients.
 
 use crate::budget::{Counted, Total};
-use crate::client::{Circular, Client, Copies, Courier, Mail, Message, Shared};
+use crate::client::{Circular, Client, Copies, Courier, Mail, Message};
 use crate::encode::{Form, plain_len, write_takeover};
 use crate::limits::SendPolicy;
 use crate::scope::{self, Scope};
@@ -192,30 +192,29 @@ impl Client {
 
     #[inline]
     fn send(&self, opcode: OpCode, payload: &[u8], options: SendOptions) -> Outcome {
-        if self.may_send_plain(opcode, payload, options)
+        let form = self.form(opcode, payload.len(), options);
+        let common = form == Form::Plain && options.frame_size.is_none() && !opcode.is_control();
+        if common
+            && self.no_letters_under_way()
             && let Some(true) = scope::queue_of(self.address(), |Scope { queue, lent, .. }| {
                 queue.push_below(self.0.limits.send_queue_low, opcode, payload, lent)
             })
         {
             return Outcome::Sent;
         }
-        self.send_any(opcode, payload, options)
+        self.send_any(form, opcode, payload, options)
     }
 
-    /// Whether it goes in one plain frame, and nothing is on its way that it could overtake.
-    #[inline]
-    fn may_send_plain(&self, opcode: OpCode, payload: &[u8], options: SendOptions) -> bool {
-        let Shared { version, deflate, .. } = &*self.0;
-        let compresses = deflate.as_ref().is_some_and(|deflate| payload.len() >= deflate.min_size);
-        let plain = version.is_framed() && !compresses && options.frame_size.is_none();
-        plain && !opcode.is_control() && self.no_letters_under_way()
-    }
-
-    fn send_any(&self, opcode: OpCode, payload: &[u8], options: SendOptions) -> Outcome {
+    fn send_any(
+        &self,
+        form: Form,
+        opcode: OpCode,
+        payload: &[u8],
+        options: SendOptions,
+    ) -> Outcome {
         if !self.can_send(opcode) {
             return Outcome::Dropped(Dropped::Unsupported);
         }
-        let form = self.form(opcode, payload.len(), options);
         let done = if self.no_letters_under_way() {
             scope::queue_of(self.address(), |scope| {
                 self.send_direct(scope, form, opcode, payload, options)
@@ -236,6 +235,7 @@ impl Client {
             }
     }
 
+    #[inline]
     fn form(&self, opcode: OpCode, len: usize, options: SendOptions) -> Form {
         let compress = !options.uncompressed;
         Form::of(self.0.version, self.0.deflate.as_ref(), opcode, len, compress)

@@ -3,10 +3,9 @@
 
 use super::{Connection, lend};
 use crate::error::ProtocolError;
-use crate::frame::{FrameHeader, MAX_CONTROL, OpCode, SHORT_HEADER};
+use crate::frame::{FrameHeader, MAX_CONTROL, SHORT_HEADER};
 use crate::mask;
 use crate::message::Message;
-use crate::text::Text;
 use std::time::Instant;
 
 /// Leave to take whole messages from a connection's input; it ends where the connection is used
@@ -69,13 +68,7 @@ impl WholeMessages<'_> {
         }
         let end = place.end;
         let payload = input.get_mut(place)?;
-        let message = if self.connection.unread_text && opcode == OpCode::Text {
-            let text = Text::unmask(key, payload);
-            text.map(Message::Unread).map_err(|_| ProtocolError::InvalidUtf8)
-        } else {
-            mask::apply_whole(key, payload);
-            lend(opcode, payload)
-        };
+        let message = self.connection.unmask(opcode, key, payload);
         Some(self.taken(end, message))
     }
 

@@ -171,12 +171,10 @@ impl Worker {
     }
 
     fn idle_time(&self) -> Option<Duration> {
-        let mut alarm = self.wheel.alarm();
-        for other in [self.ledger.alarm(), self.deadline, self.kit.deadline()].into_iter().flatten()
-        {
-            alarm = Some(alarm.map_or(other, |alarm| alarm.min(other)));
-        }
-        alarm.map(|alarm| alarm.saturating_duration_since(self.kit.now))
+        let (wheel, ledger) = (self.wheel.alarm(), self.ledger.alarm());
+        let alarms = [wheel, ledger, self.deadline, self.kit.deadline()];
+        let first = alarms.into_iter().flatten().min()?;
+        Some(first.saturating_duration_since(self.kit.now))
     }
 
     fn handle_event(&mut self, event: &Event) {
