@@ -11,9 +11,6 @@ use rustix::net::{RecvFlags, SendFlags};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
-/// Bytes received at once over TLS: a few records.
-const RECEIVE: usize = 64 * 1024;
-
 /// A connected socket, perhaps with TLS over it.
 #[derive(Debug)]
 pub(crate) enum Channel {
@@ -26,9 +23,12 @@ pub(crate) enum Channel {
 pub(crate) struct Tls {
     stream: TcpStream,
     conn: ClientConnection,
-    received: Vec<u8>,
-    /// How much of `received` was opened.
-    used: usize,
+    /// What was received and rustls did not take yet.
+    sealed: Vec<u8>,
+    /// Bytes that were opened and not read yet.
+    opened: usize,
+    /// Whether the last look at the socket brought all that was there.
+    emptied: bool,
 }
 
 impl Channel {
@@ -41,7 +41,8 @@ impl Channel {
         while conn.is_handshaking() || conn.wants_write() {
             conn.complete_io(&mut stream)?;
         }
-        Ok(Self::Tls(Box::new(Tls { stream, conn, received: Vec::new(), used: 0 })))
+        let (sealed, opened, emptied) = (Vec::new(), 0, false);
+        Ok(Self::Tls(Box::new(Tls { stream, conn, sealed, opened, emptied })))
     }
 
     /// The socket.
@@ -55,8 +56,10 @@ impl Channel {
     /// Whether a read that brought `count` bytes of at most `asked` has emptied the socket, so
     /// that more to read is a new event.
     pub(crate) fn is_emptied(&self, count: usize, asked: usize) -> bool {
-        // Over TLS a read gives one record's payload at most.
-        matches!(self, Self::Plain(_)) && count < asked
+        match self {
+            Self::Plain(_) => count < asked,
+            Self::Tls(tls) => tls.emptied && tls.sealed.is_empty() && tls.opened == 0,
+        }
     }
 }
 
@@ -91,30 +94,37 @@ impl Write for Channel {
 
 impl Tls {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        loop {
-            match self.conn.reader().read(buffer) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                done => return done,
+        while self.opened == 0 {
+            if !self.sealed.is_empty() {
+                let sealed = std::mem::take(&mut self.sealed);
+                self.open(&sealed)?;
+                continue;
             }
-            if self.used == self.received.len() && self.receive()? == 0 {
+            // The caller's buffer holds what is sealed too, so that a client has none of its own.
+            self.emptied = false;
+            let (count, _) = rustix::net::recv(&self.stream, &mut *buffer, RecvFlags::empty())?;
+            if count == 0 {
                 return Ok(0);
             }
-            let mut rest = &self.received[self.used..];
-            self.used += self.conn.read_tls(&mut rest)?;
-            self.conn.process_new_packets().map_err(Error::other)?;
+            self.emptied = count < buffer.len();
+            self.open(&buffer[..count])?;
         }
+        let count = self.conn.reader().read(buffer)?;
+        self.opened -= count;
+        Ok(count)
     }
 
-    /// An idle client keeps no buffer, so that thousands of them fit beside the server.
-    fn receive(&mut self) -> Result<usize> {
-        self.used = 0;
-        self.received.resize(RECEIVE, 0);
-        let result = self.stream.read(&mut self.received);
-        self.received.truncate(result.as_ref().map_or(0, |count| *count));
-        if self.received.is_empty() {
-            self.received = Vec::new();
+    /// Has rustls open as much as it takes, and keeps the rest.
+    fn open(&mut self, mut sealed: &[u8]) -> Result<()> {
+        while self.opened == 0 && !sealed.is_empty() {
+            if self.conn.read_tls(&mut sealed)? == 0 {
+                return Err(Error::new(ErrorKind::UnexpectedEof, "the server ended TLS"));
+            }
+            let state = self.conn.process_new_packets().map_err(Error::other)?;
+            self.opened = state.plaintext_bytes_to_read();
         }
-        result
+        self.sealed.extend_from_slice(sealed);
+        Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
@@ -128,8 +138,21 @@ impl Tls {
 
     fn flush(&mut self) -> Result<()> {
         while self.conn.wants_write() {
-            self.conn.write_tls(&mut self.stream)?;
+            self.conn.write_tls(&mut Records(&self.stream))?;
         }
+        Ok(())
+    }
+}
+
+/// Writes records as `Channel` writes bytes.
+struct Records<'a>(&'a TcpStream);
+
+impl Write for Records<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        Ok(rustix::net::send(self.0, bytes, SendFlags::NOSIGNAL)?)
+    }
+
+    fn flush(&mut self) -> Result<()> {
         Ok(())
     }
 }
