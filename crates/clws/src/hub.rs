@@ -12,7 +12,6 @@ use crate::routes::Routes;
 use crate::send_queue::SendQueue;
 use crate::ticks::Epoch;
 use crate::tls;
-use crate::turns::CORKED;
 use clws_proto::connection::Config;
 use clws_proto::deflate::DeflateConfig;
 use clws_proto::handshake::HandshakeLimits;
@@ -27,11 +26,6 @@ use std::time::{Duration, Instant};
 
 /// The largest buffer of an emptied send queue that is kept for the next client, in bytes.
 const MAX_SPARE_QUEUE: usize = 256 * 1024;
-
-/// How many emptied send queues wait for the next clients besides that one, and the largest of
-/// these, in bytes: as many as an engine corks at once.
-const SPARE_QUEUES: usize = CORKED;
-const MAX_SMALL_QUEUE: usize = 8 * 1024;
 
 /// What is spare for so long is freed: after this time, or after twice as long.
 const SPARE_TIME: Duration = Duration::from_secs(2);
@@ -255,13 +249,7 @@ pub(crate) struct Kit {
     pub(crate) drain: Option<Arc<Plan>>,
     /// Empty until the first client comes by TLS.
     pub(crate) tls: tls::Buffers,
-    /// Small answers wait: see [`Session::handle_ready`].
-    ///
-    /// [`Session::handle_ready`]: crate::session::Session::handle_ready
-    pub(crate) corks: bool,
     spare: Option<Box<SendQueue>>,
-    #[expect(clippy::vec_box, reason = "sessions hold them boxed")]
-    small: Vec<Box<SendQueue>>,
     /// When to free what nobody needed meanwhile.
     retire: Option<Instant>,
     /// Sessions keep what they might free; [`Session::fate`] says so.
@@ -281,9 +269,7 @@ impl Kit {
             courier,
             drain: None,
             tls: tls::Buffers::default(),
-            corks: false,
             spare: None,
-            small: Vec::with_capacity(SPARE_QUEUES),
             retire: None,
             lent: false,
         }
@@ -331,7 +317,7 @@ impl Kit {
     /// An empty send queue, with the memory of an earlier use.
     #[inline]
     pub(crate) fn queue(&mut self) -> Box<SendQueue> {
-        self.spare.take().or_else(|| self.small.pop()).unwrap_or_default()
+        self.spare.take().unwrap_or_default()
     }
 
     /// Takes an empty send queue back.
@@ -339,10 +325,8 @@ impl Kit {
     pub(crate) fn give_queue(&mut self, mut queue: Box<SendQueue>) {
         // What an ended client was counted for is nothing to the next.
         queue.counted = 0;
-        if self.spare.is_none() {
-            self.spare = Some(queue).filter(|queue| queue.is_reusable(MAX_SPARE_QUEUE));
-        } else if self.small.len() < SPARE_QUEUES && queue.is_reusable(MAX_SMALL_QUEUE) {
-            self.small.push(queue);
+        if queue.is_reusable(MAX_SPARE_QUEUE) {
+            self.spare = Some(queue);
         }
     }
 }

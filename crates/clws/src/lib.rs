@@ -18,6 +18,7 @@ mod pending;
 mod proxies;
 mod request;
 mod resource;
+mod round;
 mod routes;
 mod scope;
 mod send_queue;

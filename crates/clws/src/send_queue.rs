@@ -139,12 +139,6 @@ impl SendQueue {
         self.bytes.len() - self.written + self.foreign_len
     }
 
-    /// Whether something waits, and it is little, and lies in the queue's own buffer.
-    #[inline]
-    pub(crate) fn is_small(&self) -> bool {
-        self.foreign_len == 0 && (1..=LEND_MIN).contains(&self.len())
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -280,6 +274,14 @@ impl SendQueue {
             self.forget(&dropped.data);
         }
         true
+    }
+
+    /// Has bytes wait before all others that were written before all others.
+    pub(crate) fn put_back(&mut self, bytes: &[u8]) {
+        self.bytes.splice(self.written..self.written, bytes.iter().copied());
+        for foreign in &mut self.foreign {
+            foreign.at += bytes.len();
+        }
     }
 
     fn push_foreign(&mut self, data: Data, range: Range<usize>) {

@@ -20,10 +20,6 @@ use std::time::Instant;
 const LONG_TURNS: usize = 16;
 const MAX_LONG: usize = 1024 * 1024;
 
-/// The most sessions whose small answers wait for one another: each then waits for so many clients'
-/// callbacks.
-pub(crate) const CORKED: usize = 32;
-
 /// What is known of one session.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "five facts, each changing by itself")]
@@ -119,10 +115,6 @@ pub(crate) struct Turns {
     /// There is more to read, or something was sent to them.
     listed: Vec<SessionId>,
     swelling: VecDeque<SessionId>,
-    /// Their answers wait.
-    corked: VecDeque<SessionId>,
-    /// More sockets are ready than the one that is served.
-    more_ready: bool,
     turn_bytes: usize,
     /// How much of long messages may still be read whole in this round.
     long_left: usize,
@@ -137,8 +129,6 @@ impl Turns {
         Self {
             listed: Vec::with_capacity(count),
             swelling: VecDeque::new(),
-            corked: VecDeque::with_capacity(CORKED),
-            more_ready: false,
             turn_bytes,
             long_left: long(turn_bytes),
             put_off: false,
@@ -146,9 +136,9 @@ impl Turns {
         }
     }
 
-    /// A buffer with room for all that is read at once.
-    pub(crate) fn buffer(&self) -> Vec<u8> {
-        vec![0; self.room()]
+    /// A buffer with room for all that is read at once, behind as many bytes as `before` says.
+    pub(crate) fn buffer(&self, before: usize) -> Vec<u8> {
+        vec![0; before + self.room()]
     }
 
     fn room(&self) -> usize {
@@ -282,32 +272,6 @@ impl Turns {
         if !std::mem::replace(&mut standing.listed, true) {
             self.listed.push(entry);
         }
-    }
-
-    /// Notes whether more sockets are ready than the one that is served next.
-    #[inline]
-    pub(crate) fn expect_more(&mut self, more: bool) {
-        self.more_ready = more;
-    }
-
-    /// Whether small answers of a session whose socket is ready wait: for others that are ready
-    /// too, or behind those that wait already. One that is read to its end is done with at once.
-    #[inline]
-    pub(crate) fn corks(&self, standing: &Standing) -> bool {
-        (self.more_ready || !self.corked.is_empty()) && !standing.is_ending()
-    }
-
-    /// Notes a session whose answers wait; whether they are enough to be written.
-    #[inline]
-    pub(crate) fn cork(&mut self, entry: SessionId) -> bool {
-        self.corked.push_back(entry);
-        self.corked.len() >= CORKED
-    }
-
-    /// Takes the first of them.
-    #[inline]
-    pub(crate) fn uncork(&mut self) -> Option<SessionId> {
-        self.corked.pop_front()
     }
 
     /// Swaps the list for `other`, which is empty.

@@ -1,6 +1,6 @@
 //! The queue by itself, over sessions that are numbers: who is the first, and for how long.
 
-use super::{CORKED, First, SessionId, Standing, Turns};
+use super::{First, SessionId, Turns};
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -110,29 +110,4 @@ proptest! {
         }
         prop_assert!(crowd.work.values().all(|(_, left)| left.is_empty()));
     }
-}
-
-#[test]
-fn answers_wait_for_others_that_are_ready_and_behind_those_that_wait() {
-    let (mut turns, mut standing) = (Turns::new(0, 1), Standing::default());
-    assert!(!turns.corks(&standing), "alone");
-    turns.expect_more(true);
-    assert!(turns.corks(&standing));
-    turns.cork((1, 1));
-    turns.expect_more(false);
-    assert!(turns.corks(&standing), "the last, behind another");
-    assert_eq!((turns.uncork(), turns.uncork()), (Some((1, 1)), None));
-    assert!(!turns.corks(&standing));
-    turns.expect_more(true);
-    standing.note(true, true);
-    assert!(!turns.corks(&standing), "its end has come");
-}
-
-#[test]
-fn no_more_than_a_few_answers_wait() {
-    let mut turns = Turns::new(0, 1);
-    let enough: Vec<_> = (0..CORKED as u32).map(|slot| turns.cork((slot, 1))).collect();
-    assert_eq!(enough.iter().position(|enough| *enough), Some(CORKED - 1));
-    let slots = std::iter::from_fn(|| turns.uncork()).map(|(slot, _)| slot);
-    assert!(slots.eq(0..CORKED as u32), "in the order they came");
 }

@@ -1,9 +1,9 @@
 //! A worker: one thread, one event loop, many sessions.
 //!
-//! Each turn serves the sockets that are ready, reading from several before it writes small answers
-//! to them, then the letters, then the sockets that had more than one turn's share, then the
-//! deadlines. Sockets are registered once, edge-triggered, so a message costs one read and one
-//! write and no other system call.
+//! Each turn serves the sockets that are ready, those with small messages several at a time, then
+//! the letters, then the sockets that had more than one turn's share, then the deadlines. Sockets
+//! are registered once, edge-triggered, so a message costs one read and one write and no other
+//! system call.
 
 mod relief;
 
@@ -17,10 +17,12 @@ use crate::client::{self, Mail, SessionId};
 use crate::drain::Plan;
 use crate::hub::{Hub, Kit, Shift};
 use crate::peer::Peer;
+use crate::round::Round;
 use crate::session::{Fate, Session, Transport};
 use crate::turns::{Standing, Turns};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
+use relief::Returned;
 use slab::Slab;
 use std::io;
 use std::iter;
@@ -68,6 +70,8 @@ pub(super) struct Worker {
     ledger: Ledger,
     /// What is received.
     buffer: Vec<u8>,
+    round: Round,
+    returned: Returned,
     turns: Turns,
     /// Whose memory is still to be looked through for what they have not needed for a while.
     retiring: Vec<u32>,
@@ -96,7 +100,9 @@ impl Worker {
             kit: Kit::new(hub, mailbox.clone(), now),
             mailbox,
             ledger,
-            buffer: turns.buffer(),
+            buffer: turns.buffer(Round::ROOM),
+            round: Round::new(),
+            returned: Returned::default(),
             turns,
             retiring: Vec::new(),
             stopping: false,
@@ -120,10 +126,10 @@ impl Worker {
             self.turns.begin();
             let mut ready = events.iter().filter(|event| event.token() != WAKE).peekable();
             while let Some(event) = ready.next() {
-                self.turns.expect_more(ready.peek().is_some());
+                self.round.expect_more(ready.peek().is_some());
                 self.handle_event(event);
             }
-            self.uncork();
+            self.finish_round();
             self.mailbox.collect(&mut letters);
             // Drained only where there is something: most turns have nothing but events.
             if !letters.is_empty() {
@@ -202,11 +208,30 @@ impl Worker {
         }
     }
 
-    /// Writes the answers that were put off.
-    fn uncork(&mut self) {
-        while let Some(entry @ (slot, _)) = self.turns.uncork() {
+    /// Works on what was received of several, then writes the answers.
+    #[inline(never)]
+    fn finish_round(&mut self) {
+        while let Some((entry @ (slot, _), range)) = self.round.next_received() {
+            if self.ledger.turns_away() {
+                self.put_back(entry, range);
+                continue;
+            }
+            let Some(seat) = seat_of(&mut self.seats, entry) else { continue };
+            self.kit.deal();
+            let mut stream = &seat.stream;
+            let mut out = self.round.defer(seat.session.deferrable(), &mut stream);
+            let input = self.buffer.get_mut(range).unwrap_or_default();
+            seat.session.handle_input(&mut self.kit, input, &mut out);
+            let from = out.from();
+            // It is settled when its answers are written.
+            if !self.round.note(entry, from) {
+                let rests = seat.session.is_at_rest();
+                self.settle_served(slot, rests);
+            }
+        }
+        while let Some((entry @ (slot, _), answer)) = self.round.next_answer() {
             if let Some(seat) = seat_of(&mut self.seats, entry) {
-                let rests = seat.session.uncork(&mut self.kit, &mut &seat.stream);
+                let rests = seat.session.write_deferred(&mut self.kit, answer, &mut &seat.stream);
                 self.settle_served(slot, rests);
             }
         }
@@ -243,21 +268,23 @@ impl Worker {
             seat.standing.readable = false;
             let Seat { stream, session, standing, .. } = seat;
             let budget = self.turns.budget(session, standing, &self.kit);
-            match stream.read(self.buffer.get_mut(..budget).unwrap_or_default()) {
+            let buffer = self.buffer.get_mut(self.round.start()..).unwrap_or_default();
+            let into = buffer.get_mut(..budget).unwrap_or_default();
+            let returned = self.returned.take((slot, session.id()), into, &mut self.ledger);
+            match returned.map_or_else(|| stream.read(into), Ok) {
                 Ok(0) => session.handle_eof(&mut self.kit),
                 Ok(count) => {
-                    let (buffer, got) = (&mut self.buffer, (count, budget));
                     let read = |rest: &mut [u8]| stream.read(rest);
-                    let count = self.turns.go_on(session, standing, buffer, got, read);
-                    let input = self.buffer.get_mut(..count).unwrap_or_default();
-                    let corks = !listed && self.turns.corks(standing);
-                    if session.handle_ready(&mut self.kit, corks, input, &mut &*stream) {
-                        if self.turns.cork((slot, session.id())) {
-                            self.uncork();
+                    let count = self.turns.go_on(session, standing, buffer, (count, budget), read);
+                    standing.readable |= returned.is_some();
+                    if !listed && self.round.takes(standing, count) {
+                        if self.round.put((slot, session.id()), count) {
+                            self.finish_round();
                         }
-                        // It is settled when its answers are written.
                         return;
                     }
+                    let input = buffer.get_mut(..count).unwrap_or_default();
+                    session.handle_input(&mut self.kit, input, &mut &*stream);
                 }
                 Err(error) => match Reading::after(&error) {
                     Reading::Empty => {}
@@ -327,6 +354,7 @@ impl Worker {
 
     fn remove(&mut self, slot: u32, reset: bool) {
         let seat = self.seats.remove(slot as usize);
+        self.returned.forget((slot, seat.session.id()), &mut self.ledger);
         self.ledger.replace(seat.held, 0);
         if reset {
             seat.stream.reset();

@@ -29,7 +29,7 @@ impl Socket {
         if turns.puts_off(&rig.session, standing, peek) {
             return None;
         }
-        let mut buffer = turns.buffer();
+        let mut buffer = turns.buffer(0);
         let mut read = |buffer: &mut [u8]| {
             let count = look(holds, buffer);
             holds.drain(..count);

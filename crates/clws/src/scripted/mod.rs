@@ -1,7 +1,7 @@
 //! The second engine: drives one session by script, with virtual time and a wire that takes as
 //! much as the script says. What the worker does with sockets, this does with vectors.
 
-mod corked;
+mod deferred;
 mod departure;
 mod drain;
 #[cfg(feature = "tls")]
@@ -34,6 +34,7 @@ use crate::origin::Origin;
 use crate::peer::Peer;
 use crate::pending::Pending;
 use crate::resource::{Closed, Reject, Resource};
+use crate::round::Round;
 use crate::routes::{Route, Routes};
 use clws_proto::close::CloseCode;
 use clws_proto::frame::{FrameHeader, OpCode};
@@ -168,6 +169,7 @@ pub(super) struct Rig {
     pub(super) kit: Kit,
     pub(super) session: Session,
     pub(super) wire: Wire,
+    round: Round,
     pub(super) fates: Vec<Fate>,
     /// Whether nothing more lies in the socket.
     pub(super) reads_out: bool,
@@ -235,8 +237,8 @@ impl Rig {
         let session = Session::new(&kit, 0, peer.into(), transport);
         let wire =
             Wire { room: usize::MAX, step: usize::MAX, broken: false, sent: vec![], writes: 0 };
-        let (fates, reads_out) = (Vec::new(), true);
-        Self { kit, session, wire, fates, reads_out, keeps, pendings, calls, client, post }
+        let (round, fates, reads_out) = (Round::new(), Vec::new(), true);
+        Self { kit, session, wire, round, fates, reads_out, keeps, pendings, calls, client, post }
     }
 
     /// A session whose handshake is done.
@@ -271,21 +273,30 @@ impl Rig {
     }
 
     pub(super) fn receive(&mut self, bytes: &[u8]) {
-        if self.receive_corked(bytes) {
-            self.session.uncork(&mut self.kit, &mut self.wire);
+        if self.receive_deferring(bytes) {
+            self.answer();
         }
         self.look();
     }
 
     /// Takes `bytes` as an engine does that reads from others before it writes; whether the
     /// answers wait.
-    fn receive_corked(&mut self, bytes: &[u8]) -> bool {
+    fn receive_deferring(&mut self, bytes: &[u8]) -> bool {
         let mut buffer = bytes.to_vec();
         self.kit.deal();
-        let waits = self.session.handle_ready(&mut self.kit, true, &mut buffer, &mut self.wire);
+        let mut out = self.round.defer(self.session.deferrable(), &mut self.wire);
+        self.session.handle_input(&mut self.kit, &mut buffer, &mut out);
         // Whatever still refers to the receive buffer would now send the wrong bytes.
         buffer.fill(0xEE);
-        waits
+        let from = out.from();
+        self.round.note((0, 0), from)
+    }
+
+    /// Writes the answers that wait.
+    fn answer(&mut self) {
+        while let Some((_, answer)) = self.round.next_answer() {
+            self.session.write_deferred(&mut self.kit, answer, &mut self.wire);
+        }
     }
 
     /// The wire takes `room` more bytes.

@@ -5,7 +5,7 @@
 //! connection and the user's callbacks (`live`), then the orderly end of the socket. An idle
 //! session owns no buffer: send queues and message buffers are the worker's, lent by its [`Kit`].
 
-mod cork;
+mod deferred;
 mod deliver;
 mod flush;
 mod leaving;
@@ -26,6 +26,7 @@ use crate::scope::{self, Scope};
 use crate::send_queue::SendQueue;
 use crate::tls::TlsStage;
 use clws_proto::copy;
+pub(crate) use deferred::SMALL;
 use leaving::Step;
 use live::Live;
 use opening::Opening;
@@ -96,8 +97,6 @@ pub(crate) struct Session {
     counted: Option<Box<Counted>>,
     /// Nothing is read from the socket: memory is short, and much waits for this client.
     throttled: bool,
-    /// Answers wait for [`Self::uncork`].
-    corked: bool,
 }
 
 impl Session {
@@ -122,7 +121,6 @@ impl Session {
             stall: None,
             counted: None,
             throttled: false,
-            corked: false,
         };
         session.greet(kit, transport.is_proxied());
         session
@@ -238,9 +236,6 @@ impl Session {
 
     #[inline(always)]
     fn after_run(&mut self, kit: &mut Kit, input: &[u8], out: &mut dyn Output) {
-        if self.cork(kit) {
-            return;
-        }
         if self.write_whole(kit, input, out) {
             if self.has_nothing_to_review() {
                 return;

@@ -122,8 +122,6 @@ impl Session {
         out: &mut dyn Output,
     ) {
         while self.is_listening() {
-            // What opens next may break TLS, and then nothing can be sealed any more.
-            self.write_corked(kit, out);
             let Some(tls) = &mut self.tls else { return };
             let (used, opened) = tls.open(bytes, plain);
             bytes = bytes.get_mut(used..).unwrap_or_default();
@@ -147,7 +145,6 @@ impl Session {
         if self.put_end_off() {
             return;
         }
-        self.write_corked(kit, out);
         if self.is_listening()
             && let Some(tls) = &mut self.tls
         {

@@ -68,6 +68,10 @@ impl TlsStage {
         match *self {}
     }
 
+    pub(crate) fn put_back(&mut self, _: &[u8]) {
+        match *self {}
+    }
+
     pub(crate) fn flush(&mut self, _: &mut dyn Output) -> io::Result<usize> {
         match *self {}
     }

@@ -38,6 +38,11 @@ impl TlsStage {
         self.unsent() > 0
     }
 
+    /// Has ciphertext wait, before any other, that counts as written.
+    pub(crate) fn put_back(&mut self, records: &[u8]) {
+        self.unsent.splice(self.sent..self.sent, records.iter().copied());
+    }
+
     /// Writes ciphertext that waits; gives how much the socket took.
     pub(crate) fn flush(&mut self, out: &mut dyn Output) -> io::Result<usize> {
         let before = self.sent;

@@ -7,6 +7,7 @@ use crate::client::{Circular, Courier, Letter, Mail, SessionId};
 use crate::drain::Plan;
 use crate::hub::{Hub, Kit};
 use crate::peer::Peer;
+use crate::round::Round;
 use crate::session::{Fate, Phase, Session, Transport};
 use crate::turns::{Standing, Turns};
 use slab::Slab;
@@ -73,6 +74,7 @@ pub(super) struct Worker {
     pub(super) seats: Slab<Seat>,
     post: Arc<Post>,
     buffer: Vec<u8>,
+    round: Round,
     turns: Turns,
     stopping: bool,
     /// When a drain resets what is left.
@@ -84,10 +86,11 @@ impl Worker {
         let post = Arc::new(Post(Mutex::new(Some(Vec::new()))));
         let turns = Turns::new(0, hub.limits.turn_bytes);
         Self {
-            buffer: turns.buffer(),
+            buffer: turns.buffer(Round::ROOM),
             kit: Kit::new(hub, post.clone(), now),
             seats: Slab::new(),
             post,
+            round: Round::new(),
             turns,
             stopping: false,
             cut: None,
@@ -129,10 +132,10 @@ impl Worker {
         let slots = self.slots();
         let first = random.below(slots.len().max(1));
         for (at, slot) in slots.iter().cycle().skip(first).take(slots.len()).enumerate() {
-            self.turns.expect_more(at + 1 < slots.len());
+            self.round.expect_more(at + 1 < slots.len());
             self.handle_event(*slot, links);
         }
-        self.uncork(links);
+        self.finish_round(links);
         let parcels = self.post.0.lock().unwrap().as_mut().map(std::mem::take);
         for parcel in parcels.unwrap_or_default() {
             self.handle_parcel(parcel, links);
@@ -184,10 +187,22 @@ impl Worker {
         }
     }
 
-    fn uncork(&mut self, links: &mut [Link]) {
-        while let Some(entry @ (slot, _)) = self.turns.uncork() {
+    fn finish_round(&mut self, links: &mut [Link]) {
+        while let Some((entry @ (slot, _), range)) = self.round.next_received() {
+            let Some(seat) = seat_of(&mut self.seats, entry) else { continue };
+            self.kit.deal();
+            let mut out = self.round.defer(seat.session.deferrable(), &mut links[seat.link]);
+            seat.session.handle_input(&mut self.kit, &mut self.buffer[range.clone()], &mut out);
+            let from = out.from();
+            // Whatever still refers to the receive buffer would now send the wrong bytes.
+            self.buffer[range].fill(0xEE);
+            if !self.round.note(entry, from) {
+                self.settle_served(slot as usize, links);
+            }
+        }
+        while let Some((entry @ (slot, _), answer)) = self.round.next_answer() {
             if let Some(seat) = seat_of(&mut self.seats, entry) {
-                seat.session.uncork(&mut self.kit, &mut links[seat.link]);
+                seat.session.write_deferred(&mut self.kit, answer, &mut links[seat.link]);
                 self.settle_served(slot as usize, links);
             }
         }
@@ -218,23 +233,21 @@ impl Worker {
             seat.standing.readable = false;
             let Seat { session, standing, .. } = seat;
             let budget = self.turns.budget(session, standing, &self.kit);
-            match link.read(&mut self.buffer[..budget]) {
+            let buffer = &mut self.buffer[self.round.start()..];
+            match link.read(&mut buffer[..budget]) {
                 Ok(0) => session.handle_eof(&mut self.kit),
                 Ok(count) => {
-                    let (buffer, got) = (&mut self.buffer, (count, budget));
                     let read = |rest: &mut [u8]| link.read(rest);
-                    let count = self.turns.go_on(session, standing, buffer, got, read);
-                    let input = &mut self.buffer[..count];
-                    let corks = !listed && self.turns.corks(&seat.standing);
-                    let corked = seat.session.handle_ready(&mut self.kit, corks, input, link);
-                    // Whatever still refers to the receive buffer would now send the wrong bytes.
-                    self.buffer[..count].fill(0xEE);
-                    if corked {
-                        if self.turns.cork((slot as u32, seat.session.id())) {
-                            self.uncork(links);
+                    let count = self.turns.go_on(session, standing, buffer, (count, budget), read);
+                    if !listed && self.round.takes(standing, count) {
+                        if self.round.put((slot as u32, session.id()), count) {
+                            self.finish_round(links);
                         }
                         return;
                     }
+                    session.handle_input(&mut self.kit, &mut buffer[..count], link);
+                    // Whatever still refers to the receive buffer would now send the wrong bytes.
+                    buffer[..count].fill(0xEE);
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {}
