@@ -68,7 +68,8 @@ impl Round {
 
     /// Keeps them; whether they are enough to be worked on.
     #[inline]
-    pub(crate) fn put(&mut self, entry: SessionId, count: usize) -> bool {
+    pub(crate) fn put(&mut self, entry: SessionId, standing: &mut Standing, count: usize) -> bool {
+        standing.in_round = true;
         let from = self.used;
         self.used += count;
         self.received.push_back((entry, from..self.used));

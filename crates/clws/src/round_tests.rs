@@ -35,7 +35,8 @@ fn what_came_waits_for_others_that_are_ready_and_behind_those_that_wait() {
     round.expect_more(true);
     assert!(round.takes(&standing, SMALL));
     assert!(!round.takes(&standing, SMALL + 1));
-    round.put((1, 1), 5);
+    round.put((1, 1), &mut standing, 5);
+    assert!(standing.in_round);
     round.expect_more(false);
     assert!(round.takes(&standing, 1), "the last, behind another");
     assert_eq!((round.next_received(), round.next_received()), (Some(((1, 1), 0..5)), None));
@@ -47,9 +48,10 @@ fn what_came_waits_for_others_that_are_ready_and_behind_those_that_wait() {
 
 #[test]
 fn no_more_than_a_few_wait_side_by_side_in_the_receive_buffer() {
-    let mut round = Round::new();
+    let (mut round, mut standing) = (Round::new(), Standing::default());
     for _ in 0..2 {
-        let enough: Vec<_> = (0..MEMBERS as u32).map(|slot| round.put((slot, 1), SMALL)).collect();
+        let slots = 0..MEMBERS as u32;
+        let enough: Vec<_> = slots.map(|slot| round.put((slot, 1), &mut standing, SMALL)).collect();
         assert_eq!(enough.iter().position(|enough| *enough), Some(MEMBERS - 1));
         assert_eq!(round.start(), Round::ROOM);
         for slot in 0..MEMBERS {

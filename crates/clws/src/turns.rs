@@ -22,7 +22,7 @@ const MAX_LONG: usize = 1024 * 1024;
 
 /// What is known of one session.
 #[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "five facts, each changing by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "six facts, each changing by itself")]
 pub(crate) struct Standing {
     /// More may be there to read than the last event's turn allowed.
     pub(crate) readable: bool,
@@ -32,6 +32,8 @@ pub(crate) struct Standing {
     listed: bool,
     /// It stands in the queue of those that inflate long messages.
     queued: bool,
+    /// What was read of it waits for others. Nothing may be read before it is worked on.
+    pub(crate) in_round: bool,
     /// Its latest message was longer than a turn: it is served with the list, in whose order those
     /// like it are read.
     long: bool,

@@ -186,6 +186,9 @@ impl Worker {
     fn handle_event(&mut self, event: &Event) {
         let Token(slot) = event.token();
         let Some(seat) = self.seats.get_mut(slot) else { return };
+        if seat.standing.in_round {
+            return self.handle_again(event);
+        }
         seat.standing.note(event.is_readable(), event.is_read_closed() || event.is_error());
         if seat.standing.end_waits {
             seat.session.throttle(false);
@@ -195,6 +198,13 @@ impl Worker {
             return self.turns.list(entry, &mut seat.standing);
         }
         self.serve(slot as u32, event.is_writable(), false);
+    }
+
+    /// Some systems tell of one socket twice, that it can be read and that it can be written.
+    #[cold]
+    fn handle_again(&mut self, event: &Event) {
+        self.finish_round();
+        self.handle_event(event);
     }
 
     /// Serves the sessions that are listed; `listed` is empty before and after it.
@@ -212,11 +222,12 @@ impl Worker {
     #[inline(never)]
     fn finish_round(&mut self) {
         while let Some((entry @ (slot, _), range)) = self.round.next_received() {
+            let Some(seat) = seat_of(&mut self.seats, entry) else { continue };
+            seat.standing.in_round = false;
             if self.ledger.turns_away() {
                 self.put_back(entry, range);
                 continue;
             }
-            let Some(seat) = seat_of(&mut self.seats, entry) else { continue };
             self.kit.deal();
             let mut stream = &seat.stream;
             let mut out = self.round.defer(seat.session.deferrable(), &mut stream);
@@ -253,7 +264,8 @@ impl Worker {
     fn serve(&mut self, slot: u32, writable: bool, listed: bool) {
         let Some(seat) = self.seats.get_mut(slot as usize) else { return };
         self.kit.deal();
-        if listed || (writable && seat.session.wants_write()) {
+        let catches_up = listed || (writable && seat.session.wants_write());
+        if catches_up {
             seat.session.handle_writable(&mut self.kit, &mut &seat.stream);
         }
         // What was left of the turn before comes first, and may have been all of this one's share.
@@ -277,8 +289,8 @@ impl Worker {
                     let read = |rest: &mut [u8]| stream.read(rest);
                     let count = self.turns.go_on(session, standing, buffer, (count, budget), read);
                     standing.readable |= returned.is_some();
-                    if !listed && self.round.takes(standing, count) {
-                        if self.round.put((slot, session.id()), count) {
+                    if !catches_up && self.round.takes(standing, count) {
+                        if self.round.put((slot, session.id()), standing, count) {
                             self.finish_round();
                         }
                         return;

@@ -206,6 +206,26 @@ fn short_messages_do_not_wait_for_long_ones() {
     assert!(heard >= 50, "{heard}");
 }
 
+/// Some systems tell of a socket's end apart from its bytes. These may wait for others by then.
+#[test]
+fn whoever_is_told_of_twice_is_heard_before_it_has_gone() {
+    for seed in 0..50 {
+        let mut crowd = Crowd::of(2, Limits::default());
+        crowd.random = Random(seed);
+        for link in 0..2 {
+            crowd.say(link, &masked(Text, b"last"));
+            crowd.links[link].end();
+        }
+        crowd.rest();
+        for number in 0..2 {
+            let seen = crowd.seen().clone().into_iter();
+            let of_it: Vec<_> =
+                seen.filter(|(who, _)| *who == number).map(|(_, what)| what).collect();
+            assert_eq!(of_it, [Seen::Text("last".into()), Seen::Gone], "{seed}");
+        }
+    }
+}
+
 /// The slot of one that stood in the queue belongs to a newcomer, who comes behind all others.
 #[test]
 fn one_that_goes_makes_way_and_leaves_its_place_in_the_queue_to_nobody() {

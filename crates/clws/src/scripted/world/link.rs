@@ -94,6 +94,16 @@ impl Link {
         count
     }
 
+    /// What the worker is told, of bytes alone where there is more to say later.
+    pub(super) fn tell(&mut self, halves: bool) -> Ready {
+        let ready = std::mem::take(&mut self.ready);
+        if !(halves && ready.readable) {
+            return ready;
+        }
+        self.ready = Ready { readable: false, ..ready };
+        Ready { readable: true, ..Ready::default() }
+    }
+
     pub(super) fn end(&mut self) {
         self.up_ended = true;
         self.ready.closed = true;

@@ -133,7 +133,10 @@ impl Worker {
         let first = random.below(slots.len().max(1));
         for (at, slot) in slots.iter().cycle().skip(first).take(slots.len()).enumerate() {
             self.round.expect_more(at + 1 < slots.len());
-            self.handle_event(*slot, links);
+            // Some systems tell of one socket twice.
+            for _ in 0..=random.below(2) {
+                self.handle_event(*slot, links, random);
+            }
         }
         self.finish_round(links);
         let parcels = self.post.0.lock().unwrap().as_mut().map(std::mem::take);
@@ -174,9 +177,12 @@ impl Worker {
         self.seats.iter().map(|(slot, _)| slot).collect()
     }
 
-    fn handle_event(&mut self, slot: usize, links: &mut [Link]) {
+    fn handle_event(&mut self, slot: usize, links: &mut [Link], random: &mut Random) {
+        if self.seats.get(slot).is_some_and(|seat| seat.standing.in_round) {
+            self.finish_round(links);
+        }
         let Some(seat) = self.seats.get_mut(slot) else { return };
-        let ready = std::mem::take(&mut links[seat.link].ready);
+        let ready = links[seat.link].tell(random.one_in(8));
         if ready.is_any() {
             seat.standing.note(ready.readable, ready.closed);
             if seat.standing.is_for_the_list() {
@@ -190,6 +196,7 @@ impl Worker {
     fn finish_round(&mut self, links: &mut [Link]) {
         while let Some((entry @ (slot, _), range)) = self.round.next_received() {
             let Some(seat) = seat_of(&mut self.seats, entry) else { continue };
+            seat.standing.in_round = false;
             self.kit.deal();
             let mut out = self.round.defer(seat.session.deferrable(), &mut links[seat.link]);
             seat.session.handle_input(&mut self.kit, &mut self.buffer[range.clone()], &mut out);
@@ -223,7 +230,8 @@ impl Worker {
         let Some(seat) = self.seats.get_mut(slot) else { return };
         let link = &mut links[seat.link];
         self.kit.deal();
-        if listed || (writable && seat.session.wants_write()) {
+        let catches_up = listed || (writable && seat.session.wants_write());
+        if catches_up {
             seat.session.handle_writable(&mut self.kit, link);
         }
         let reads = seat.standing.readable && seat.session.wants_read() && self.kit.share > 0;
@@ -239,8 +247,8 @@ impl Worker {
                 Ok(count) => {
                     let read = |rest: &mut [u8]| link.read(rest);
                     let count = self.turns.go_on(session, standing, buffer, (count, budget), read);
-                    if !listed && self.round.takes(standing, count) {
-                        if self.round.put((slot as u32, session.id()), count) {
+                    if !catches_up && self.round.takes(standing, count) {
+                        if self.round.put((slot as u32, session.id()), standing, count) {
                             self.finish_round(links);
                         }
                         return;
