@@ -66,11 +66,7 @@ impl Channel {
 impl Read for Channel {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         match self {
-            // Without the C library, so that the load costs less than the server it measures.
-            Self::Plain(stream) => {
-                let (count, _) = rustix::net::recv(stream, buffer, RecvFlags::empty())?;
-                Ok(count)
-            }
+            Self::Plain(stream) => receive(stream, buffer),
             Self::Tls(tls) => tls.read(buffer),
         }
     }
@@ -79,7 +75,7 @@ impl Read for Channel {
 impl Write for Channel {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
         match self {
-            Self::Plain(stream) => Ok(rustix::net::send(stream, bytes, SendFlags::NOSIGNAL)?),
+            Self::Plain(stream) => send(stream, bytes),
             Self::Tls(tls) => tls.write(bytes),
         }
     }
@@ -102,7 +98,7 @@ impl Tls {
             }
             // The caller's buffer holds what is sealed too, so that a client has none of its own.
             self.emptied = false;
-            let (count, _) = rustix::net::recv(&self.stream, &mut *buffer, RecvFlags::empty())?;
+            let count = receive(&self.stream, buffer)?;
             if count == 0 {
                 return Ok(0);
             }
@@ -144,12 +140,22 @@ impl Tls {
     }
 }
 
+// Without the C library, so that the load costs less than the server it measures.
+fn receive(stream: &TcpStream, buffer: &mut [u8]) -> Result<usize> {
+    let (count, _) = rustix::net::recv(stream, buffer, RecvFlags::empty())?;
+    Ok(count)
+}
+
+fn send(stream: &TcpStream, bytes: &[u8]) -> Result<usize> {
+    Ok(rustix::net::send(stream, bytes, SendFlags::NOSIGNAL)?)
+}
+
 /// Writes records as `Channel` writes bytes.
 struct Records<'a>(&'a TcpStream);
 
 impl Write for Records<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
-        Ok(rustix::net::send(self.0, bytes, SendFlags::NOSIGNAL)?)
+        send(self.0, bytes)
     }
 
     fn flush(&mut self) -> Result<()> {

@@ -6,7 +6,8 @@
 //! are fetched anew each time. Whatever is not small, or comes alone, goes its way at once.
 
 use crate::client::SessionId;
-use crate::session::{Output, SMALL};
+use crate::hub::Kit;
+use crate::session::{Output, SMALL, Session};
 use crate::turns::Standing;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -86,17 +87,33 @@ impl Round {
         next
     }
 
+    /// Has a session work on its `input`, and keeps its small answers; whether there are any.
+    #[inline]
+    pub(crate) fn work(
+        &mut self,
+        entry: SessionId,
+        session: &mut Session,
+        kit: &mut Kit,
+        input: &mut [u8],
+        out: &mut dyn Output,
+    ) -> bool {
+        let mut out = self.defer(session.deferrable(), out);
+        session.handle_input(kit, input, &mut out);
+        let from = out.from;
+        self.note(entry, from)
+    }
+
     /// An output that keeps up to `room` bytes for [`Self::next_answer`], and writes to `out` what
     /// is more.
     #[inline]
-    pub(crate) fn defer<'a>(&'a mut self, room: usize, out: &'a mut dyn Output) -> Deferred<'a> {
+    fn defer<'a>(&'a mut self, room: usize, out: &'a mut dyn Output) -> Deferred<'a> {
         let (from, answers) = (self.answers.len(), &mut self.answers);
         Deferred { answers, from, room, out }
     }
 
     /// Notes whose the bytes are that were kept from `from` on; whether there are any.
     #[inline]
-    pub(crate) fn note(&mut self, entry: SessionId, from: usize) -> bool {
+    fn note(&mut self, entry: SessionId, from: usize) -> bool {
         let range = from..self.answers.len();
         let some = !range.is_empty();
         if some {
@@ -117,20 +134,15 @@ impl Round {
 }
 
 /// The way out of a session that is worked on.
-pub(crate) struct Deferred<'a> {
+struct Deferred<'a> {
     answers: &'a mut Vec<u8>,
+    /// Where what was kept begins.
     from: usize,
     room: usize,
     out: &'a mut dyn Output,
 }
 
 impl Deferred<'_> {
-    /// Where what was kept begins.
-    #[inline]
-    pub(crate) fn from(&self) -> usize {
-        self.from
-    }
-
     /// Writes what was kept, then `slices`, of which nothing is taken before all that is out.
     #[cold]
     fn write_through(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

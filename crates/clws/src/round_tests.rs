@@ -70,7 +70,7 @@ fn answers_are_kept_as_far_as_there_is_room_and_given_in_order() {
         for answer in answers {
             assert_eq!(write(&mut out, answer.as_bytes()), Some(answer.len()));
         }
-        let from = out.from();
+        let from = out.from;
         assert_eq!(round.note((slot, 9), from), slot != 2);
     }
     assert_eq!(wire.sent, b"");
@@ -89,7 +89,7 @@ fn what_there_is_no_room_for_is_written_behind_what_was_kept() {
     assert_eq!(write(&mut out, b"more"), Some(4));
     // From then on nothing is kept.
     assert_eq!(write(&mut out, b"!"), Some(1));
-    let from = out.from();
+    let from = out.from;
     assert!(!round.note((1, 1), from));
     assert_eq!(wire.sent, b"otherone more!");
 }
@@ -101,7 +101,7 @@ fn nothing_overtakes_what_the_socket_refuses() {
     assert_eq!(write(&mut out, b"kept"), Some(4));
     assert_eq!(write(&mut out, b"too long"), None);
     assert_eq!(write(&mut out, b"short"), None);
-    let from = out.from();
+    let from = out.from;
     assert!(round.note((1, 1), from));
     assert_eq!(wire.sent, b"kep");
     assert_eq!(round.next_answer(), Some(((1, 1), &b"t"[..])));

@@ -229,13 +229,10 @@ impl Worker {
                 continue;
             }
             self.kit.deal();
-            let mut stream = &seat.stream;
-            let mut out = self.round.defer(seat.session.deferrable(), &mut stream);
+            let Seat { stream, session, .. } = seat;
             let input = self.buffer.get_mut(range).unwrap_or_default();
-            seat.session.handle_input(&mut self.kit, input, &mut out);
-            let from = out.from();
             // It is settled when its answers are written.
-            if !self.round.note(entry, from) {
+            if !self.round.work(entry, session, &mut self.kit, input, &mut &*stream) {
                 let rests = seat.session.is_at_rest();
                 self.settle_served(slot, rests);
             }

@@ -284,12 +284,11 @@ impl Rig {
     fn receive_deferring(&mut self, bytes: &[u8]) -> bool {
         let mut buffer = bytes.to_vec();
         self.kit.deal();
-        let mut out = self.round.defer(self.session.deferrable(), &mut self.wire);
-        self.session.handle_input(&mut self.kit, &mut buffer, &mut out);
+        let Self { round, session, kit, wire, .. } = self;
+        let waits = round.work((0, 0), session, kit, &mut buffer, wire);
         // Whatever still refers to the receive buffer would now send the wrong bytes.
         buffer.fill(0xEE);
-        let from = out.from();
-        self.round.note((0, 0), from)
+        waits
     }
 
     /// Writes the answers that wait.

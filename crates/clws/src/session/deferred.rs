@@ -5,7 +5,7 @@
 
 use super::{Output, Phase, Session};
 use crate::hub::Kit;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::IoSlice;
 
 /// The most bytes of a session's answers that are written later, and the most of its input that an
 /// engine has wait before that.
@@ -30,46 +30,23 @@ impl Session {
         answer: &[u8],
         out: &mut impl Output,
     ) -> bool {
-        let done = out.write(&[IoSlice::new(answer)]);
-        if !matches!(done, Ok(taken) if taken == answer.len()) {
-            self.wrote_less(kit, answer, done, out);
+        let taken = out.write(&[IoSlice::new(answer)]).unwrap_or(0);
+        if taken < answer.len() {
+            self.put_back(kit, answer.get(taken..).unwrap_or_default());
+            // What was wrong, if anything, is found out there.
+            self.flush(kit, &[], out);
         }
         self.is_at_rest()
     }
 
-    #[cold]
-    fn wrote_less(
-        &mut self,
-        kit: &mut Kit,
-        answer: &[u8],
-        mut done: io::Result<usize>,
-        out: &mut dyn Output,
-    ) {
-        while matches!(&done, Err(error) if error.kind() == ErrorKind::Interrupted) {
-            done = out.write(&[IoSlice::new(answer)]);
-        }
-        let taken = match done {
-            Ok(taken) if taken > 0 => taken,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-            Ok(_) | Err(_) => return self.handle_error(kit),
-        };
-        let rest = answer.get(taken..).unwrap_or_default();
-        if !rest.is_empty() {
-            self.put_back(kit, rest);
-        }
-    }
-
     /// Has bytes wait that count as written.
+    #[cold]
     fn put_back(&mut self, kit: &mut Kit, bytes: &[u8]) {
         let waited = self.has_last_words();
         if let Some(tls) = &mut self.tls {
             tls.put_back(bytes);
         } else {
-            let queue = self.queue.get_or_insert_with(|| kit.queue());
-            queue.put_back(bytes);
-            if let Phase::Live(live) = &mut self.phase {
-                live.publish(queue, kit.now);
-            }
+            self.queue.get_or_insert_with(|| kit.queue()).put_back(bytes);
         }
         if let Phase::Ending { until, half_closed: false, .. } = &mut self.phase
             && !waited
@@ -77,6 +54,5 @@ impl Session {
             // It was given only the time that a peer gets who has everything.
             *until = kit.now + kit.hub.limits.close_timeout;
         }
-        self.note_taken(0, kit.now);
     }
 }

@@ -198,12 +198,12 @@ impl Worker {
             let Some(seat) = seat_of(&mut self.seats, entry) else { continue };
             seat.standing.in_round = false;
             self.kit.deal();
-            let mut out = self.round.defer(seat.session.deferrable(), &mut links[seat.link]);
-            seat.session.handle_input(&mut self.kit, &mut self.buffer[range.clone()], &mut out);
-            let from = out.from();
+            let Seat { link, session, .. } = seat;
+            let (input, out) = (&mut self.buffer[range.clone()], &mut links[*link]);
+            let waits = self.round.work(entry, session, &mut self.kit, input, out);
             // Whatever still refers to the receive buffer would now send the wrong bytes.
             self.buffer[range].fill(0xEE);
-            if !self.round.note(entry, from) {
+            if !waits {
                 self.settle_served(slot as usize, links);
             }
         }
