@@ -145,14 +145,41 @@ impl FrameHeader {
     /// Appends the header's bytes, the length in its shortest form.
     #[inline]
     pub fn write(&self, out: &mut Vec<u8>) {
-        let fin = if self.fin { FIN } else { 0 };
-        let rsv1 = if self.rsv1 { RSV1 } else { 0 };
-        let first = fin | rsv1 | self.opcode as u8;
+        let first = self.first();
         if self.len < 126 && self.mask.is_none() {
             out.extend_from_slice(&[first, self.len as u8]);
         } else {
             write_long(first, self.len, self.mask, out);
         }
+    }
+
+    /// Writes what [`Self::write`] appends over `out`, if it has as many bytes, and the header no
+    /// mask; else leaves `out` as it is and says `false`.
+    #[inline]
+    pub fn write_over(&self, out: &mut [u8]) -> bool {
+        if self.mask.is_some() || out.len() != self.encoded_len() {
+            return false;
+        }
+        match out {
+            [first, len] => [*first, *len] = [self.first(), self.len as u8],
+            [first, kind, high, low] => {
+                [*first, *kind] = [self.first(), LEN_16];
+                [*high, *low] = (self.len as u16).to_be_bytes();
+            }
+            [first, kind, len @ ..] => {
+                [*first, *kind] = [self.first(), LEN_64];
+                len.copy_from_slice(&self.len.to_be_bytes());
+            }
+            _ => {}
+        }
+        true
+    }
+
+    #[inline]
+    fn first(&self) -> u8 {
+        let fin = if self.fin { FIN } else { 0 };
+        let rsv1 = if self.rsv1 { RSV1 } else { 0 };
+        fin | rsv1 | self.opcode as u8
     }
 
     /// How many bytes [`Self::write`] appends.
@@ -284,6 +311,17 @@ mod tests {
             }
             bytes.push(0xff);
             prop_assert_eq!(parse(&bytes), Ok(Some((header, bytes.len() - 1))));
+        }
+
+        #[test]
+        fn what_is_written_over_is_what_is_appended(header in headers(), more in -1_isize..2) {
+            let mut appended = Vec::new();
+            header.write(&mut appended);
+            let mut over = vec![0xff; appended.len().saturating_add_signed(more)];
+            let fits = header.mask.is_none() && more == 0;
+            prop_assert_eq!(header.write_over(&mut over), fits);
+            let expected = if fits { appended } else { vec![0xff; over.len()] };
+            prop_assert_eq!(over, expected);
         }
 
         #[test]

@@ -77,6 +77,12 @@ impl Round {
         self.received.len() >= MEMBERS
     }
 
+    /// Whether nobody waits to be worked on.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.received.is_empty()
+    }
+
     /// Takes the first of what is to be worked on; all are taken before another is put in.
     #[inline]
     pub(crate) fn next_received(&mut self) -> Option<Part> {

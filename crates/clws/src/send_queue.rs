@@ -97,6 +97,17 @@ impl Foreign {
     }
 }
 
+/// A message whose payload stands in the receive buffer: the usual long answer, in so few words
+/// that it costs next to nothing to put it in and to take it out.
+#[derive(Debug)]
+struct Lone {
+    header: FrameHeader,
+    /// Where the payload stands, or all of the frame.
+    range: Range<usize>,
+    /// The header stands before its payload.
+    joined: bool,
+}
+
 /// A close that user code asked for; it goes out behind everything sent before it.
 #[derive(Debug)]
 pub(crate) struct CloseOrder {
@@ -110,10 +121,12 @@ pub(crate) struct CloseOrder {
 pub(crate) struct SendQueue {
     bytes: Vec<u8>,
     written: usize,
+    /// A lent payload with its header, while it is all that waits.
+    lone: Option<Lone>,
     foreign: VecDeque<Foreign>,
     /// What stands behind all of the buffer and of `foreign`.
     run: SharedRun,
-    /// Bytes that wait in `foreign` and in `run`.
+    /// Bytes that wait in `lone`, in `foreign` and in `run`.
     foreign_len: usize,
     /// How many payloads refer to the message that is being delivered.
     lent: usize,
@@ -153,16 +166,17 @@ impl SendQueue {
         &mut self.bytes
     }
 
-    /// Makes what comes next stand behind the run.
+    /// Makes what comes next stand behind the run, or the one message.
     #[inline(always)]
     fn end_run(&mut self) {
-        if !self.run.is_empty() {
+        if self.lone.is_some() || !self.run.is_empty() {
             self.move_run();
         }
     }
 
     #[cold]
     fn move_run(&mut self) {
+        self.move_lone();
         let at = self.bytes.len();
         self.foreign.extend(self.run.take().map(|(frames, from)| {
             let range = from..frames.len();
@@ -170,14 +184,32 @@ impl SendQueue {
         }));
     }
 
+    /// Has the one message stand where any other would.
+    #[cold]
+    fn move_lone(&mut self) {
+        let Some(Lone { header, range, joined }) = self.lone.take() else { return };
+        if !joined {
+            header.write(&mut self.bytes);
+            self.foreign_len -= header.encoded_len();
+        }
+        let at = self.bytes.len();
+        self.foreign.push_back(Foreign { at, data: Data::Input, range, droppable: false });
+    }
+
     pub(crate) fn push(&mut self, header: &FrameHeader, payload: &[u8], lent: &Lent) {
-        if payload.len() >= LEND_MIN
-            && let Some((data, range)) = lent.locate(payload)
-        {
-            header.write(self.room(MAX_HEADER));
-            self.push_foreign(data, range);
-        } else {
-            self.push_own(header, payload);
+        if payload.len() < LEND_MIN {
+            return self.push_own(header, payload);
+        }
+        match lent.locate(payload) {
+            Some((Data::Input, range)) if self.is_empty() => {
+                self.foreign_len = header.encoded_len() + range.len();
+                self.lone = Some(Lone { header: *header, range, joined: false });
+            }
+            Some((data, range)) => {
+                header.write(self.room(MAX_HEADER));
+                self.push_foreign(data, range);
+            }
+            None => self.push_own(header, payload),
         }
     }
 
@@ -239,6 +271,7 @@ impl SendQueue {
         if frames.len() < SHARE_MIN {
             self.room(frames.len()).extend_from_slice(&frames);
         } else {
+            self.move_lone();
             self.foreign_len += frames.len();
             self.shared += frames.len();
             self.run.push(frames);
@@ -278,6 +311,7 @@ impl SendQueue {
 
     /// Has bytes wait before all others that were written before all others.
     pub(crate) fn put_back(&mut self, bytes: &[u8]) {
+        self.move_lone();
         self.bytes.splice(self.written..self.written, bytes.iter().copied());
         for foreign in &mut self.foreign {
             foreign.at += bytes.len();
@@ -318,35 +352,30 @@ impl SendQueue {
         self.shared
     }
 
-    /// Moves a header to the place before its payload in the receive buffer, where the peer's
-    /// longer header stood, so that both leave in one plain write.
-    ///
-    /// Only for a queue that holds one such frame and nothing else: then nothing refers to the
-    /// bytes that are overwritten.
+    /// Writes the header of a message that is alone to the place before its payload in the receive
+    /// buffer, where the peer's longer header stood, so that both leave in one plain write: nothing
+    /// else refers to the bytes that are overwritten.
     #[inline]
     pub(crate) fn join_input(&mut self, input: &mut [u8]) {
-        let [own, len] = [self.bytes.len() - self.written, self.foreign.len()];
-        if len != 1 || own == 0 {
-            return;
-        }
-        let Some(Foreign { at, data: Data::Input, range, .. }) = self.foreign.front_mut() else {
-            return;
-        };
-        let header = self.bytes.get(self.written..*at).unwrap_or_default();
-        if header.len() == own
-            && let Some(place) = range.start.checked_sub(own)
+        let Some(Lone { header, range, joined }) = &mut self.lone else { return };
+        let len = header.encoded_len();
+        if let Some(place) = range.start.checked_sub(len)
             && let Some(free) = input.get_mut(place..range.start)
+            && header.write_over(free)
         {
-            free.copy_from_slice(header);
             range.start = place;
-            self.foreign_len += own;
-            self.written = *at;
+            *joined = true;
+        } else {
+            self.move_lone();
         }
     }
 
     /// What waits, where it is one piece: nearly always.
     #[inline]
     pub(crate) fn contiguous<'a>(&'a self, input: &'a [u8]) -> Option<&'a [u8]> {
+        if let Some(Lone { range, joined, .. }) = &self.lone {
+            return input.get(range.clone()).filter(|_| *joined);
+        }
         let own = self.own();
         if self.foreign_len == 0 {
             return Some(own);
@@ -362,10 +391,11 @@ impl SendQueue {
 
     /// Fills `slices` with what waits, from the front; `input` is what [`Data::Input`] refers to.
     pub(crate) fn gather<'a>(
-        &'a self,
+        &'a mut self,
         input: &'a [u8],
         slices: &mut [IoSlice<'a>; MAX_SLICES],
     ) -> usize {
+        self.move_lone();
         let mut free = slices.iter_mut();
         let mut used = 0;
         let mut put = |slice: &'a [u8]| {
@@ -405,25 +435,19 @@ impl SendQueue {
     /// Drops `count` bytes from the front: the socket took them.
     #[inline]
     pub(crate) fn advance(&mut self, count: usize, pool: &mut Pool) {
-        if self.foreign_len == 0 && count == self.len() {
+        if self.lone.is_some() && count == self.foreign_len {
+            self.lone = None;
+            self.foreign_len = 0;
+        } else if self.foreign_len == 0 && count == self.len() {
             self.clear_own();
-        } else if self.owned == 0 && self.shared == 0 && count == self.len() {
-            self.clear_lent();
         } else {
             self.advance_pieces(count, pool);
         }
     }
 
-    /// Drops everything, where nothing of it has to be given back to anybody.
     #[inline(never)]
-    fn clear_lent(&mut self) {
-        // Nearly always one: to clear takes more code.
-        while self.foreign.pop_back().is_some() {}
-        self.foreign_len = 0;
-        self.clear_own();
-    }
-
     fn advance_pieces(&mut self, mut count: usize, pool: &mut Pool) {
+        self.move_lone();
         while let Some(front) = self.foreign.front_mut() {
             let before = count.min(front.at - self.written);
             self.written += before;
@@ -461,6 +485,7 @@ impl SendQueue {
 
     /// Copies what still refers to the receive buffer, before that is used again.
     pub(crate) fn settle_input(&mut self, input: &[u8], pool: &mut Pool) {
+        self.move_lone();
         for foreign in self.foreign.iter_mut().filter(|one| matches!(one.data, Data::Input)) {
             let mut copy = pool.take();
             copy::append(&mut copy, input.get(foreign.range.clone()).unwrap_or_default());

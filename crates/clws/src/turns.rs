@@ -78,11 +78,13 @@ impl Standing {
     }
 
     /// Counts a read, if they are counted; whether it was the last.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn has_read_out(&mut self, session: &Session) -> bool {
-        if self.last_reads == 0 {
-            return false;
-        }
+        self.last_reads > 0 && self.count_read(session)
+    }
+
+    #[inline(never)]
+    fn count_read(&mut self, session: &Session) -> bool {
         self.last_reads -= 1;
         let done = self.last_reads == 0 || !self.readable;
         if done && session.wants_read() {

@@ -129,7 +129,9 @@ impl Worker {
                 self.round.expect_more(ready.peek().is_some());
                 self.handle_event(event);
             }
-            self.finish_round();
+            if !self.round.is_empty() {
+                self.finish_round();
+            }
             self.mailbox.collect(&mut letters);
             // Drained only where there is something: most turns have nothing but events.
             if !letters.is_empty() {
@@ -280,7 +282,11 @@ impl Worker {
             let buffer = self.buffer.get_mut(self.round.start()..).unwrap_or_default();
             let into = buffer.get_mut(..budget).unwrap_or_default();
             let returned = self.returned.take((slot, session.id()), into, &mut self.ledger);
-            match returned.map_or_else(|| stream.read(into), Ok) {
+            let received = match returned {
+                Some(count) => Ok(count),
+                None => stream.read(into),
+            };
+            match received {
                 Ok(0) => session.handle_eof(&mut self.kit),
                 Ok(count) => {
                     let read = |rest: &mut [u8]| stream.read(rest);

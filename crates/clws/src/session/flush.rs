@@ -7,8 +7,8 @@ use crate::send_queue::{MAX_SLICES, SendQueue};
 use std::io::{self, IoSlice};
 
 impl Session {
-    /// As [`Self::flush`], where what waits is in one piece and goes as it is, which is nearly
-    /// always so; `false` where it is not, or not that easy.
+    /// Writes what waits in `queue`, where that is in one piece and goes as it is, which is nearly
+    /// always so. Gives the queue back where it is not that easy, or is to be tried again.
     ///
     /// Little code, because the system's own for writing leaves nothing of it in the processor's
     /// first cache: each line is fetched anew.
@@ -16,14 +16,15 @@ impl Session {
     pub(super) fn write_whole(
         &mut self,
         kit: &mut Kit,
+        mut queue: Box<SendQueue>,
         input: &[u8],
         out: &mut dyn Output,
-    ) -> bool {
-        let (Phase::Live(_), None) = (&self.phase, &self.stall) else { return false };
-        let Some(mut queue) = self.queue.take_if(|queue| !queue.has_news()) else { return false };
+    ) -> Result<(), Box<SendQueue>> {
+        if self.stall.is_some() || queue.has_news() {
+            return Err(queue);
+        }
         let Some(bytes) = queue.contiguous(input).filter(|bytes| !bytes.is_empty()) else {
-            self.queue = Some(queue);
-            return false;
+            return Err(queue);
         };
         let slices = [IoSlice::new(bytes)];
         let done = match &mut self.tls {
@@ -37,35 +38,33 @@ impl Session {
                 queue.advance(all, &mut kit.pool);
                 live.publish(&mut queue, kit.now);
                 kit.give_queue(queue);
-                true
+                Ok(())
             }
             _ => self.wrote_part(kit, queue, done),
         }
     }
 
-    /// Goes on where the socket did not take all at once; `false` where it is to be tried again.
+    /// Goes on where the socket did not take all at once; gives the queue back where it is to be
+    /// tried again.
     #[cold]
     fn wrote_part(
         &mut self,
         kit: &mut Kit,
         mut queue: Box<SendQueue>,
         done: io::Result<usize>,
-    ) -> bool {
+    ) -> Result<(), Box<SendQueue>> {
         let taken = match done {
             Ok(taken) if taken > 0 => taken,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.queue = Some(queue);
-                return false;
-            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(queue),
             Ok(_) | Err(_) => {
                 self.write_failed(kit, queue);
-                return true;
+                return Ok(());
             }
         };
         queue.advance(taken, &mut kit.pool);
         self.wrote(kit, queue, taken);
-        true
+        Ok(())
     }
 
     /// Writes what waits, as far as the socket takes it; `input` is the receive buffer that the
@@ -86,7 +85,7 @@ impl Session {
         };
         let mut moved = 0;
         while !queue.is_empty() {
-            match write_once(&queue, input, out) {
+            match write_once(&mut queue, input, out) {
                 Ok((taken, wanted)) if taken > 0 => {
                     queue.advance(taken, &mut kit.pool);
                     moved += taken;
@@ -125,7 +124,11 @@ impl Session {
 }
 
 #[inline(always)]
-fn write_once(queue: &SendQueue, input: &[u8], out: &mut dyn Output) -> io::Result<(usize, usize)> {
+fn write_once(
+    queue: &mut SendQueue,
+    input: &[u8],
+    out: &mut dyn Output,
+) -> io::Result<(usize, usize)> {
     if let Some(bytes) = queue.contiguous(input) {
         return Ok((out.write(&[IoSlice::new(bytes)])?, bytes.len()));
     }

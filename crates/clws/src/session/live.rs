@@ -356,15 +356,22 @@ impl Live {
     }
 
     /// Makes the queue's length known to other threads.
-    #[inline]
+    #[inline(always)]
     pub(super) fn publish(&mut self, queue: &mut SendQueue, now: Instant) {
         if std::mem::take(&mut queue.spoke) {
             self.spoke(now);
         }
+        if queue.len() != queue.counted {
+            self.publish_len(queue);
+        }
+    }
+
+    #[inline(never)]
+    fn publish_len(&self, queue: &mut SendQueue) {
         let (len, counted) = (queue.len(), queue.counted);
         if len > counted {
             self.client.0.queued.fetch_add(len - counted, Ordering::Relaxed);
-        } else if len < counted {
+        } else {
             self.client.0.queued.fetch_sub(counted - len, Ordering::Relaxed);
         }
         queue.counted = len;

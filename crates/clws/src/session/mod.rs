@@ -195,10 +195,14 @@ impl Session {
         scope::enter(Scope::new(live.address(), queue, live.contexts.take(), input));
         let done = work(live, kit, input);
         let Scope { mut queue, contexts, .. } = scope::leave();
-        live.contexts = contexts;
+        if contexts.is_some() {
+            live.contexts = contexts;
+        }
         queue.join_input(input);
-        self.queue = Some(queue);
-        self.after_run(kit, input, out);
+        match self.write_whole(kit, queue, input, out) {
+            Ok(()) if self.has_nothing_to_review() => {}
+            rest => self.after_run(kit, rest, input, out),
+        }
         Some(done)
     }
 
@@ -234,13 +238,16 @@ impl Session {
         }
     }
 
-    #[inline(always)]
-    fn after_run(&mut self, kit: &mut Kit, input: &[u8], out: &mut dyn Output) {
-        if self.write_whole(kit, input, out) {
-            if self.has_nothing_to_review() {
-                return;
-            }
-        } else {
+    #[inline(never)]
+    fn after_run(
+        &mut self,
+        kit: &mut Kit,
+        written: Result<(), Box<SendQueue>>,
+        input: &[u8],
+        out: &mut dyn Output,
+    ) {
+        if let Err(queue) = written {
+            self.queue = Some(queue);
             self.flush(kit, input, out);
         }
         if let Some(queue) = &mut self.queue {
