@@ -149,6 +149,7 @@ enum Step {
     Message(usize, usize),
     Encoded(usize),
     Shared(usize),
+    PutBack(usize),
     /// Is written, as far as the socket takes it, in one piece if it is in one.
     Take(usize),
     Join,
@@ -162,6 +163,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (2000_usize..5000, 0_usize..3000).prop_map(|(len, more)| Step::Message(len, more)),
         1 => (0_usize..4000).prop_map(Step::Encoded),
         3 => (0_usize..4000).prop_map(Step::Shared),
+        1 => (0_usize..100).prop_map(Step::PutBack),
         2 => (0_usize..9000).prop_map(Step::Take),
         1 => Just(Step::Join),
         1 => Just(Step::Settle),
@@ -207,9 +209,15 @@ proptest! {
                     naive.extend(vec![number as u8; len]);
                     queue.push_shared(shared(vec![number as u8; len]));
                 }
+                Step::PutBack(len) => {
+                    let bytes = vec![number as u8; len];
+                    queue.put_back(&bytes);
+                    naive.splice(got.len()..got.len(), bytes);
+                }
                 Step::Take(count) => {
                     let before = got.len();
                     if let Some(one) = queue.contiguous(&input) {
+                        prop_assert_eq!(one.len(), queue.len());
                         got.extend(one.iter().take(count));
                     } else {
                         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
