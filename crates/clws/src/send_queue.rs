@@ -184,7 +184,7 @@ impl SendQueue {
         }));
     }
 
-    /// Has the one message stand where any other would.
+    /// Turns the one message into a piece like any other.
     #[cold]
     fn move_lone(&mut self) {
         let Some(Lone { header, range, joined }) = self.lone.take() else { return };
