@@ -188,7 +188,14 @@ impl Raw {
     #[track_caller]
     fn receive(&mut self) -> Result<(), End> {
         let mut buffer = [0; 16 * 1024];
-        match self.stream.read(&mut buffer) {
+        let received = loop {
+            match self.stream.read(&mut buffer) {
+                // Where a read has a time limit, a process that is stopped and goes on is told so.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received,
+            }
+        };
+        match received {
             Ok(0) => Err(End::Fin),
             Ok(count) => {
                 self.received.extend_from_slice(&buffer[..count]);
