@@ -357,7 +357,7 @@ impl SendQueue {
     /// else refers to the bytes that are overwritten.
     #[inline]
     pub(crate) fn join_input(&mut self, input: &mut [u8]) {
-        let Some(Lone { header, range, joined }) = &mut self.lone else { return };
+        let Some(Lone { header, range, joined: joined @ false }) = &mut self.lone else { return };
         let len = header.encoded_len();
         if let Some(place) = range.start.checked_sub(len)
             && let Some(free) = input.get_mut(place..range.start)
