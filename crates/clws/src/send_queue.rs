@@ -169,14 +169,14 @@ impl SendQueue {
     /// Makes what comes next stand behind the run, or the one message.
     #[inline(always)]
     fn end_run(&mut self) {
-        if self.lone.is_some() || !self.run.is_empty() {
+        self.end_lone();
+        if !self.run.is_empty() {
             self.move_run();
         }
     }
 
     #[cold]
     fn move_run(&mut self) {
-        self.move_lone();
         let at = self.bytes.len();
         self.foreign.extend(self.run.take().map(|(frames, from)| {
             let range = from..frames.len();
@@ -184,7 +184,14 @@ impl SendQueue {
         }));
     }
 
-    /// Turns the one message into a piece like any other.
+    /// Turns the one message, if there is one, into a piece like any other.
+    #[inline(always)]
+    fn end_lone(&mut self) {
+        if self.lone.is_some() {
+            self.move_lone();
+        }
+    }
+
     #[cold]
     fn move_lone(&mut self) {
         let Some(Lone { header, range, joined }) = self.lone.take() else { return };
@@ -271,7 +278,7 @@ impl SendQueue {
         if frames.len() < SHARE_MIN {
             self.room(frames.len()).extend_from_slice(&frames);
         } else {
-            self.move_lone();
+            self.end_lone();
             self.foreign_len += frames.len();
             self.shared += frames.len();
             self.run.push(frames);
@@ -311,7 +318,7 @@ impl SendQueue {
 
     /// Has bytes wait before all others that were written before all others.
     pub(crate) fn put_back(&mut self, bytes: &[u8]) {
-        self.move_lone();
+        self.end_lone();
         self.bytes.splice(self.written..self.written, bytes.iter().copied());
         for foreign in &mut self.foreign {
             foreign.at += bytes.len();
@@ -395,7 +402,7 @@ impl SendQueue {
         input: &'a [u8],
         slices: &mut [IoSlice<'a>; MAX_SLICES],
     ) -> usize {
-        self.move_lone();
+        self.end_lone();
         let mut free = slices.iter_mut();
         let mut used = 0;
         let mut put = |slice: &'a [u8]| {
@@ -447,7 +454,7 @@ impl SendQueue {
 
     #[inline(never)]
     fn advance_pieces(&mut self, mut count: usize, pool: &mut Pool) {
-        self.move_lone();
+        self.end_lone();
         while let Some(front) = self.foreign.front_mut() {
             let before = count.min(front.at - self.written);
             self.written += before;
@@ -485,7 +492,7 @@ impl SendQueue {
 
     /// Copies what still refers to the receive buffer, before that is used again.
     pub(crate) fn settle_input(&mut self, input: &[u8], pool: &mut Pool) {
-        self.move_lone();
+        self.end_lone();
         for foreign in self.foreign.iter_mut().filter(|one| matches!(one.data, Data::Input)) {
             let mut copy = pool.take();
             copy::append(&mut copy, input.get(foreign.range.clone()).unwrap_or_default());
